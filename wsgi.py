@@ -1,0 +1,1 @@
+from trellis.wsgi import app
