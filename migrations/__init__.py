@@ -1,0 +1,1 @@
+"""The migration environment, and the revisions of the tables of the core."""

@@ -1,0 +1,1 @@
+"""Accounts, sessions, tokens and devices: who is calling."""

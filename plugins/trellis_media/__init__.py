@@ -1,0 +1,1 @@
+"""Upload, transform and deliver files."""
