@@ -1,1 +1,1 @@
-"""Shipped as `trellis_config`: settings per environment as TOML, and files for the programs around Trellis. Data only."""
+"""Shipped as `trellis_config`: data for each environment and for the programs around; no code."""

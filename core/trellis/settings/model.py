@@ -1,0 +1,173 @@
+"""The settings themselves: what the core reads, and the base class of what a plugin reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import flask
+from pydantic import (
+    AfterValidator,
+    AnyUrl,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
+
+Environment = Literal["development", "testing", "production"]
+
+MIN_SECRET_BYTES = 32
+
+
+@dataclass(frozen=True)
+class LocalOnly:
+    """Marks a field whose default suits one machine: production refuses to start while it stands.
+
+    Use as `Annotated[str, LocalOnly("mail stays in the local mailbox")]`.
+    """
+
+    reason: str
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class PluginSettings(_Section):
+    """Base class of a plugin's settings; each field has a description."""
+
+    @classmethod
+    def current(cls) -> Self:
+        """The settings of the running app; raises LookupError when it has none of this class."""
+        plugins = flask.current_app.extensions["trellis"].settings.plugins
+        for settings in plugins.values():
+            if type(settings) is cls:
+                return settings
+        raise LookupError(f"{cls.__name__} belongs to no plugin of the running app")
+
+
+class PluginSelection(_Section):
+    """Which of the installed plugins take part."""
+
+    disabled: list[str] = Field(
+        default=[], description="Installed plugins that are left out from the next start."
+    )
+    only: list[str] | None = Field(
+        default=None, description="Safe mode: start these plugins and no other."
+    )
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _web_address(value: str) -> str:
+    url = AnyUrl(value)
+    if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment:
+        raise ValueError("must be an http or https address without query and fragment")
+    return value.rstrip("/")
+
+
+def _database_address(value: str) -> str:
+    if not value.startswith(("sqlite:", "postgresql:", "postgresql+psycopg:")):
+        raise ValueError("must begin with sqlite: or postgresql:")
+    return value
+
+
+def _redis_address(value: str) -> str:
+    if not value.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("must begin with redis://, rediss:// or unix://")
+    return value
+
+
+def _long_enough(key: SecretStr) -> SecretStr:
+    if len(key.get_secret_value().encode()) < MIN_SECRET_BYTES:
+        raise ValueError(f"each key needs at least {MIN_SECRET_BYTES} bytes")
+    return key
+
+
+class Settings(_Section):
+    """The core's settings; `a.b` is also the variable `TRELLIS_A__B` and the secret file `a__b`."""
+
+    environment: Environment = Field(
+        default="development",
+        description="Which shipped defaults and rules hold; set by TRELLIS_ENVIRONMENT only.",
+    )
+    host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        description="Address to listen on; 0.0.0.0 lets other machines in.",
+    )
+    port: int = Field(default=8000, ge=1, le=65535, description="Port to listen on.")
+    public_url: Annotated[str, AfterValidator(_web_address)] | None = Field(
+        default=None,
+        description="Address under which clients reach the service: it makes issuer and links. "
+        "Unset: http, the host and the port.",
+    )
+    data_dir: Path = Field(
+        default=Path("var"),
+        validate_default=True,
+        description="Directory of all local state; made when missing.",
+    )
+    database_url: Annotated[str, AfterValidator(_database_address)] = Field(
+        default_factory=lambda earlier: f"sqlite:///{earlier['data_dir']}/trellis.db",
+        repr=False,
+        description="SQLAlchemy address of the database. Unset: SQLite in the data directory.",
+    )
+    redis_url: Annotated[str, AfterValidator(_redis_address)] | None = Field(
+        default=None,
+        repr=False,
+        description="Redis or Valkey, by redis://, rediss:// or unix://. Unset: the embedded one.",
+    )
+    storage_url: str = Field(
+        default_factory=lambda earlier: f"file://{earlier['data_dir']}/objects",
+        repr=False,
+        description="Object storage, as file:// or s3://. Unset: files in the data directory.",
+    )
+    secret_keys: list[Annotated[SecretStr, AfterValidator(_long_enough)]] = Field(
+        default=[],
+        description="Keys for secrets at rest, 32 bytes or more each: the first encrypts, all "
+        "decrypt. Unset outside production: one is made and kept in the data directory.",
+    )
+    plugins: PluginSelection = PluginSelection()
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = (
+        Field(default="info", description="The least important message that is logged.")
+    )
+    log_format: Literal["json", "console"] = Field(
+        default="json", description="One JSON object a line, or text for people."
+    )
+    metrics_token: SecretStr | None = Field(
+        default=None,
+        description="Bearer token that /metrics asks for. Unset: closed in production, else open.",
+    )
+    max_body_bytes: int = Field(
+        default=1024 * 1024,
+        ge=1024,
+        description="Largest request body, where a route does not state its own limit.",
+    )
+    web_threads: int = Field(
+        default=4, ge=1, le=256, description="Threads of one web process that answer requests."
+    )
+    stream_max_connections: int = Field(
+        default=1000, ge=1, description="Event streams that one process holds open at a time."
+    )
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path, info: ValidationInfo) -> Path:
+        base: Path = (info.context or {}).get("cwd") or Path.cwd()
+        return base / value.expanduser()
+
+    @property
+    def base_url(self) -> str:
+        """Address under which clients reach the service, without a slash at the end."""
+        if self.public_url is not None:
+            return self.public_url
+        wildcards = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (compared, not bound)
+        host = wildcards.get(self.host, self.host)
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
