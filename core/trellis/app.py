@@ -1,0 +1,83 @@
+"""Assembly: `create_app` is the recipe of the whole application, one named step a line."""
+
+from __future__ import annotations
+
+from flask import Flask
+from redis import Redis
+
+import trellis.outbox.tasks
+import trellis.privacy.tasks
+from trellis.api import init_api
+from trellis.cache import init_cache
+from trellis.contracts import BlobStore, Mailbox, PushSink
+from trellis.db.engine import init_engine
+from trellis.loader.phases import load_plugins, select_plugins
+from trellis.loader.tasks import register_module, register_schedules
+from trellis.local.broker import Broker
+from trellis.local.mailbox import LocalMailbox
+from trellis.local.pages import local_pages
+from trellis.local.push_sink import LocalPushSink
+from trellis.observe import init_observe
+from trellis.plugin import Every
+from trellis.runtime import Runtime
+from trellis.settings import LoadedSettings
+from trellis.storage import ObjectStorage
+
+CORE_SCHEDULES = (Every("core.purge_outbox", hours=1),)
+
+
+def create_app() -> Flask:
+    """The application with all enabled plugins, for web, stream, worker, scheduler and commands.
+
+    Raises `trellis.settings.SettingsError` or `trellis.loader.LoadError`, each with every fault.
+    """
+    selected = select_plugins()
+    app = Flask("trellis", static_folder=None, template_folder=None)
+    runtime = make_runtime(app, selected.settings)
+    init_observe(app)
+    init_engine(app, selected.settings.core.database_url)
+    init_cache(app, cache_url(runtime.redis_url))
+    register_core_tasks(runtime)
+    bind_core_ports(app, runtime)
+    load_plugins(app, runtime, selected)
+    init_api(app)
+    return app
+
+
+def make_runtime(app: Flask, settings: LoadedSettings) -> Runtime:
+    """Put the settings and what follows from them where everything finds them."""
+    core = settings.core
+    core.data_dir.mkdir(parents=True, exist_ok=True)
+    url = Broker(core.data_dir, core.redis_url).url
+    # Redis only wakes and caches: a request does not wait for it longer than this.
+    redis = Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1)
+    runtime = Runtime(settings, redis, url)
+    app.extensions["trellis"] = runtime
+    app.config["MAX_CONTENT_LENGTH"] = core.max_body_bytes
+    app.testing = core.environment == "testing"
+    return runtime
+
+
+def cache_url(redis_url: str) -> str:
+    """The cache has a database of its own beside the queue's, so that it can be cleared."""
+    base, _, _ = redis_url.partition("?")
+    return f"{base}?db=1" if base.startswith("unix:") else f"{base.rstrip('/0')}/1"
+
+
+def register_core_tasks(runtime: Runtime) -> None:
+    """The core's own durable work."""
+    register_module(runtime, "core", trellis.outbox.tasks)
+    register_module(runtime, "core", trellis.privacy.tasks)
+    register_schedules(runtime, "core", CORE_SCHEDULES)
+
+
+def bind_core_ports(app: Flask, runtime: Runtime) -> None:
+    """Storage for everybody; outside production also the sinks that show what would have been sent."""
+    core = runtime.settings.core
+    runtime.ports[BlobStore] = ObjectStorage(core.storage_url)
+    runtime.providers[BlobStore] = "core"
+    if core.environment != "production":
+        mailbox, pushes = LocalMailbox(core.data_dir), LocalPushSink(core.data_dir)
+        runtime.ports |= {Mailbox: mailbox, PushSink: pushes}
+        runtime.providers |= {Mailbox: "core", PushSink: "core"}
+        app.register_blueprint(local_pages(mailbox, pushes))

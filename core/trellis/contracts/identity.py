@@ -1,0 +1,44 @@
+"""Who is calling. Provided by the plugin that owns accounts; the core asks once per request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+from uuid import UUID
+
+
+@dataclass(frozen=True)
+class Principal:
+    """An authenticated caller."""
+
+    id: UUID
+    kind: Literal["user", "operator", "service"]
+    permissions: frozenset[str] = frozenset()
+    session_id: UUID | None = None
+    device_id: str | None = None
+    """The installation id that the app sent when it signed in."""
+
+    def can(self, permission: str) -> bool:
+        """Whether the caller holds the permission."""
+        return permission in self.permissions
+
+
+class Identity(Protocol):
+    """Turns credentials into a principal."""
+
+    def authenticate(self, authorization: str | None) -> Principal | None:
+        """The caller of a request.
+
+        ``authorization`` is the header's value, ``None`` when there was none (then the answer is
+        ``None``). Raises `trellis.errors.Unauthenticated` for credentials that are not valid, a
+        session that has ended included.
+        """
+        ...
+
+    def is_alive(self, principal: Principal) -> bool:
+        """Whether a principal authenticated earlier would still be let in; asked by long streams."""
+        ...
+
+    def ensure_operator(self, email: str, password: str) -> bool:
+        """Make the first operator unless that address has an account; tells whether it was made."""
+        ...

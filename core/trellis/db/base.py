@@ -1,0 +1,44 @@
+"""The declarative base of every table and the Flask-SQLAlchemy extension that owns the engine."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import UUID
+
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import JSON, MetaData, Uuid
+from sqlalchemy.orm import DeclarativeBase
+
+from trellis.db.types import UTCDateTime
+
+# Names for every constraint, so that a migration can drop what another one made (batch mode on
+# SQLite copies tables and needs them too).
+NAMING_CONVENTION = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    """Typed base: ``Mapped[UUID]``, ``Mapped[datetime]`` and ``Mapped[dict]`` know their columns."""
+
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        UUID: Uuid(),
+        datetime: UTCDateTime(),
+        dict[str, Any]: JSON(),
+        list[str]: JSON(),
+    }
+
+
+db = SQLAlchemy(model_class=Base, disable_autonaming=True)
+
+# Flask-SQLAlchemy makes `db.Model` at run time, which mypy cannot see.
+if TYPE_CHECKING:
+    Model = Base
+else:
+    Model = db.Model

@@ -1,0 +1,60 @@
+"""Reading the feed by position."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.engine import Row
+
+from trellis.db.reads import fetch_all, fetch_one, fetch_value
+from trellis.feed.models import FeedEntry, FeedHead
+
+
+_ENTRIES = select(
+    FeedEntry.position,
+    FeedEntry.event_id,
+    FeedEntry.type,
+    FeedEntry.audience,
+    FeedEntry.resource,
+    FeedEntry.resource_id,
+    FeedEntry.operation,
+    FeedEntry.payload,
+).order_by(FeedEntry.position)
+
+
+def entries_after(position: int, audiences: Collection[str], limit: int = 500) -> Sequence[Row[Any]]:
+    """Entries above ``position`` that one of the audiences may see, in order."""
+    return fetch_all(
+        _ENTRIES.where(FeedEntry.position > position, FeedEntry.audience.in_(audiences)).limit(limit)
+    )
+
+
+def entries_between(low: int, high: int) -> Sequence[Row[Any]]:
+    """Entries with an audience, above ``low`` and up to ``high``; for a process that serves many."""
+    return fetch_all(
+        _ENTRIES.where(
+            FeedEntry.position > low, FeedEntry.position <= high, FeedEntry.audience.is_not(None)
+        )
+    )
+
+
+def head() -> int:
+    """The newest position that was given."""
+    return int(fetch_value(select(FeedHead.position)) or 0)
+
+
+def event(event_id: UUID) -> Row[Any] | None:
+    """Type, payload and time of one event (columns event_id, type, payload, created_at)."""
+    return fetch_one(
+        select(FeedEntry.event_id, FeedEntry.type, FeedEntry.payload, FeedEntry.created_at).where(
+            FeedEntry.event_id == event_id
+        )
+    )
+
+
+def has_unsequenced() -> bool:
+    """Whether an entry waits for its position."""
+    return fetch_value(select(FeedEntry.entry).where(FeedEntry.position.is_(None)).limit(1)) is not None

@@ -1,0 +1,5 @@
+"""Tasks on RQ: plugins declare them, the outbox keeps them, Redis only wakes the workers."""
+
+from trellis.jobs.task import task
+
+__all__ = ["task"]

@@ -1,0 +1,106 @@
+"""What a wake-up makes a worker do: claim rows, hold their leases, run them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+from uuid import UUID
+
+import structlog
+from flask import Flask, current_app
+
+from trellis.feed.sequencer import sequence
+from trellis.jobs.run import run
+from trellis.jobs.wake import LIGHT_KEY, wake_feed, wake_light
+from trellis.outbox.lease import LEASE_SECONDS, Claim, claim, release, renew
+from trellis.runtime import runtime
+
+log = structlog.get_logger(__name__)
+
+_BATCH = 16
+# A drain ends after this time and wakes the next one, so that a worker recycles and stops in time.
+_DRAIN_SECONDS = 20.0
+
+stopping = threading.Event()
+"""Set when the worker was asked to stop: no further row is begun."""
+
+
+def drain() -> None:
+    """Run every light row that is due."""
+    # First, so that a row committed from now on wakes a worker again.
+    runtime().redis.delete(LIGHT_KEY)
+    until = time.monotonic() + _DRAIN_SECONDS
+    while not stopping.is_set():
+        if time.monotonic() > until:
+            wake_light(again=True)
+            break
+        claims = claim("light", _BATCH)
+        if not claims:
+            break
+        if len(claims) == _BATCH:
+            wake_light(again=True)
+        _run_all(claims)
+    _announce_feed()
+
+
+def run_heavy(row_id: str) -> None:
+    """Run one heavy row, unless it is done or somebody else runs it."""
+    _run_all(claim("heavy", 1, UUID(row_id)))
+    _announce_feed()
+
+
+WAKE_UPS: dict[str, Callable[..., None]] = {"drain": drain, "run": run_heavy}
+
+
+def _run_all(claims: list[Claim]) -> None:
+    with _LeaseKeeper(claims) as keeper:
+        for held in claims:
+            if stopping.is_set():
+                release(held)
+            else:
+                run(held)
+            keeper.finished(held)
+
+
+def _announce_feed() -> None:
+    """Tasks publish events: give them their place at once, not at the next sweep."""
+    if sequence():
+        wake_feed()
+
+
+class _LeaseKeeper:
+    """Renews the leases of a batch from a thread of its own while its rows run."""
+
+    def __init__(self, claims: list[Claim]) -> None:
+        self._open = {held.id: held for held in claims}
+        self._ended = threading.Event()
+        app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+        self._thread = threading.Thread(target=self._keep, args=(app,), daemon=True)
+
+    def __enter__(self) -> _LeaseKeeper:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def finished(self, held: Claim) -> None:
+        """The row needs its lease no longer."""
+        self._open.pop(held.id, None)
+
+    def _keep(self, app: Any) -> None:
+        while not self._ended.wait(LEASE_SECONDS / 3):
+            with app.app_context():
+                try:
+                    renew(list(self._open.values()))
+                except Exception:
+                    log.exception("lease_not_renewed")

@@ -1,0 +1,87 @@
+"""Schedules and the sweep: what any number of scheduler processes do every few seconds.
+
+Schedules need no leader: each scheduler inserts the due row under a unique key of task and due
+time, and the database keeps one. The sweep wakes workers again for work whose wake-up was lost or
+whose lease ran out.
+"""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+
+import structlog
+from croniter import croniter
+from flask import Flask
+from sqlalchemy import select
+
+from trellis.db.clock import database_now
+from trellis.db.reads import fetch_all, fetch_value
+from trellis.db.unit_of_work import unit_of_work
+from trellis.feed.sequencer import sequence
+from trellis.jobs.wake import wake_feed, wake_heavy, wake_light
+from trellis.outbox.lease import runnable
+from trellis.outbox.models import OutboxRow
+from trellis.plugin import Cron, Every
+from trellis.runtime import runtime
+
+log = structlog.get_logger(__name__)
+
+SWEEP_SECONDS = 2.0
+_HEAVY_AT_ONCE = 50
+
+
+class Scheduler:
+    """One scheduler process's state: which due times it has inserted already."""
+
+    def __init__(self) -> None:
+        self._inserted: dict[Every | Cron, datetime] = {}
+
+    def tick(self) -> None:
+        """Insert what has come due and wake workers for what nobody runs."""
+        self._insert_due()
+        sweep()
+        if sequence():
+            wake_feed()
+
+    def _insert_due(self) -> None:
+        now: datetime = fetch_value(select(database_now()))
+        for schedule in runtime().schedules:
+            due = last_due(schedule, now)
+            if self._inserted.get(schedule) == due:
+                continue
+            with unit_of_work() as uow:
+                uow.enqueue(schedule.task, unique=f"{schedule.task}@{due.isoformat()}")
+            self._inserted[schedule] = due
+
+
+def last_due(schedule: Every | Cron, now: datetime) -> datetime:
+    """The newest due time that is not after ``now`` (UTC)."""
+    if isinstance(schedule, Every):
+        seconds = int(now.timestamp()) // schedule.interval * schedule.interval
+        return datetime.fromtimestamp(seconds, UTC)
+    due = croniter(schedule.expression, now).get_prev(datetime)
+    # get_prev is strictly before: a time that is due this very second counts as well.
+    return now.replace(second=0, microsecond=0) if croniter.match(schedule.expression, now) else due
+
+
+def sweep() -> None:
+    """Wake workers for every row that is due and under no lease."""
+    heavy = select(OutboxRow.id, OutboxRow.fence).where(runnable("heavy"))
+    for row in fetch_all(heavy.order_by(OutboxRow.due_at).limit(_HEAVY_AT_ONCE)):
+        wake_heavy(row.id, row.fence)
+    if fetch_value(select(OutboxRow.id).where(runnable("light")).limit(1)) is not None:
+        wake_light(again=True)
+
+
+def run_scheduler(app: Flask, stop: threading.Event) -> None:
+    """Tick until ``stop`` is set. A fault of one tick (Redis away) does not end the process."""
+    scheduler = Scheduler()
+    with app.app_context():
+        while True:
+            try:
+                scheduler.tick()
+            except Exception:
+                log.exception("scheduler_tick_failed")
+            if stop.wait(SWEEP_SECONDS):
+                return

@@ -1,0 +1,103 @@
+"""Waking workers through RQ. A wake-up carries no work: losing one only costs a few seconds.
+
+RQ would run any function whose name stands in Redis. `WakeUpJob` knows two names and no other, so
+whoever writes to Redis can wake workers and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+from uuid import UUID
+
+from redis import Redis
+from rq import Queue
+from rq.job import Job
+from rq.serializers import JSONSerializer
+
+from trellis.jobs import task as tasks
+from trellis.runtime import runtime
+
+FEED_CHANNEL = "trellis:feed"
+
+# After this many seconds the same wake-up is sent again by whoever finds the work undone.
+_LIGHT_SECONDS = 5
+_HEAVY_SECONDS = 15
+
+
+class Wakeable(Protocol):
+    """What waking needs to know of a piece of work."""
+
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def queue(self) -> str: ...
+
+
+class WakeUpJob(Job):
+    """An RQ job that may only be one of our wake-ups."""
+
+    @property
+    def func(self) -> Callable[..., Any]:
+        from trellis.jobs.drain import WAKE_UPS  # the worker's side; web processes never need it
+
+        try:
+            return WAKE_UPS[self.func_name or ""]
+        except KeyError:
+            raise PermissionError(f"{self.func_name!r} is not a wake-up") from None
+
+    # RQ imports callbacks by the path that stands in Redis, too.
+    success_callback = property(lambda self: None)  # type: ignore[assignment]
+    failure_callback = property(lambda self: None)  # type: ignore[assignment]
+    stopped_callback = property(lambda self: None)  # type: ignore[assignment]
+
+
+def rq_queue(name: tasks.Queue, connection: Redis) -> Queue:
+    """The RQ queue of a class of work."""
+    return Queue(
+        f"trellis-{name}",
+        connection=connection,
+        serializer=JSONSerializer,
+        job_class=WakeUpJob,
+    )
+
+
+def wake_workers(work: Iterable[Wakeable]) -> None:
+    """Wake what the given rows need. Raises redis.RedisError when Redis is away."""
+    light = False
+    for row in work:
+        if row.queue == "heavy":
+            wake_heavy(row.id, 0)
+        else:
+            light = True
+    if light:
+        wake_light()
+
+
+def wake_light(*, again: bool = False) -> None:
+    """Have a light worker drain its rows; one pending wake-up is enough unless ``again``."""
+    connection = runtime().redis
+    if again or connection.set(LIGHT_KEY, 1, nx=True, ex=_LIGHT_SECONDS):
+        _enqueue("light", "drain", [])
+
+
+def wake_heavy(row_id: UUID, fence: int) -> None:
+    """Have a heavy worker run one row; ``fence`` tells one attempt's wake-up from the next one's."""
+    connection = runtime().redis
+    if connection.set(f"trellis:wake:{row_id}:{fence}", 1, nx=True, ex=_HEAVY_SECONDS):
+        _enqueue("heavy", "run", [str(row_id)])
+
+
+LIGHT_KEY = "trellis:wake:light"
+
+
+def wake_feed() -> None:
+    """Tell streams that the feed has grown."""
+    runtime().redis.publish(FEED_CHANNEL, b"1")
+
+
+def _enqueue(queue: tasks.Queue, name: str, arguments: list[str]) -> None:
+    # No time-out of RQ's: tasks have their own. No result: the outbox row is the record.
+    rq_queue(queue, runtime().redis).enqueue_call(
+        name, args=arguments, timeout=-1, result_ttl=0, failure_ttl=60
+    )

@@ -1,0 +1,62 @@
+"""The phases of start, from configure to ready. Each goes over all plugins before the next begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from flask import Flask
+
+from trellis.loader import events, models, routes, services, tasks
+from trellis.loader.discover import check, discover
+from trellis.loader.faults import Faults, LoadError, Phase
+from trellis.loader.rooms import resolve
+from trellis.runtime import LoadedPlugin, Runtime
+from trellis.settings import LoadedSettings, PluginSettings, load_settings, read_plugin_selection
+
+
+class Selected:
+    """The plugins that passed discover and check, with the settings that were read for them."""
+
+    def __init__(self, plugins: list[LoadedPlugin], settings: LoadedSettings, faults: Faults) -> None:
+        self.plugins, self.settings, self.faults = plugins, settings, faults
+
+
+def select_plugins() -> Selected:
+    """Discover, check, configure. Raises SettingsError for faults of the settings."""
+    faults = Faults()
+    found, left_out = discover(read_plugin_selection(), faults)
+    ordered = check(found, faults)
+    models_of: dict[str, type[PluginSettings]] = {}
+    for plugin in ordered:
+        if plugin.plugin.settings is not None:
+            with faults.catching(plugin.name, plugin.version, "configure"):
+                models_of[plugin.name] = resolve(plugin, plugin.plugin.settings)
+    ignored = {*left_out, *(p.name for p in found if p.name not in models_of), *faults.plugins}
+    return Selected(ordered, load_settings(models_of, ignored=ignored), faults)
+
+
+def load_plugins(app: Flask, runtime: Runtime, selected: Selected) -> None:
+    """Run the other phases and fill the runtime. Raises `LoadError` with every fault of every plugin."""
+    faults = selected.faults
+    plugins = selected.plugins
+
+    def each(phase: Phase, step: Callable[[LoadedPlugin], None]) -> None:
+        for plugin in _sound(plugins, faults):
+            with faults.catching(plugin.name, plugin.version, phase):
+                step(plugin)
+
+    each("models", models.load)
+    each("services", lambda plugin: services.bind(runtime, plugin))
+    services.check_ports(runtime, plugins, faults)
+    each("tasks", lambda plugin: tasks.register(runtime, plugin))
+    each("events", lambda plugin: events.register_published(runtime, plugin))
+    each("events", lambda plugin: events.register_subscribed(runtime, plugin, plugins))
+    routes.register(app, runtime, _sound(plugins, faults), faults)
+    runtime.plugins = {plugin.name: plugin for plugin in _sound(plugins, faults)}
+    each("ready", lambda plugin: plugin.plugin.setup(app))
+    if faults.list:
+        raise LoadError(faults.list)
+
+
+def _sound(plugins: Iterable[LoadedPlugin], faults: Faults) -> list[LoadedPlugin]:
+    return [plugin for plugin in plugins if plugin.name not in faults.plugins]

@@ -1,0 +1,38 @@
+"""Tasks phase: the declared tasks and schedules of each plugin."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from trellis.jobs.task import Task, options_of
+from trellis.loader.faults import PluginFaultError
+from trellis.loader.rooms import room
+from trellis.plugin import Cron, Every
+from trellis.runtime import LoadedPlugin, Runtime
+
+
+def register(runtime: Runtime, plugin: LoadedPlugin) -> None:
+    """Import ``tasks.py``; every schedule names one of its tasks."""
+    module = room(plugin, "tasks")
+    if module is not None:
+        register_module(runtime, plugin.name, module)
+    register_schedules(runtime, plugin.name, plugin.plugin.schedules)
+
+
+def register_module(runtime: Runtime, owner: str, module: ModuleType) -> None:
+    """Register the declared tasks of a module under its owner's name."""
+    for name, candidate in vars(module).items():
+        options = options_of(candidate)
+        if options is not None and candidate.__module__.startswith(module.__name__):
+            full_name = f"{owner}.{name}"
+            runtime.tasks[full_name] = Task(full_name, candidate, options)
+
+
+def register_schedules(
+    runtime: Runtime, owner: str, schedules: tuple[Every | Cron, ...]
+) -> None:
+    """Take schedules over. Raises PluginFaultError for one whose task its owner does not declare."""
+    for schedule in schedules:
+        if not schedule.task.startswith(f"{owner}.") or schedule.task not in runtime.tasks:
+            raise PluginFaultError(f"schedules task {schedule.task!r}, which it does not declare")
+        runtime.schedules.append(schedule)

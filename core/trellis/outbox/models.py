@@ -1,0 +1,48 @@
+"""The table of durable work."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Index, String, Text, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from trellis.db.base import Model
+
+OPEN = "done_at IS NULL AND dead_at IS NULL"
+
+
+class OutboxRow(Model):
+    """One run of one task, until it is done (``done_at``) or given up (``dead_at``).
+
+    Whoever runs it holds a lease until ``leased_until``; ``fence`` counts the leases, so a holder
+    whose lease ran out is told from the present one. All times are the database's.
+    """
+
+    __tablename__ = "core_outbox"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    task: Mapped[str] = mapped_column(String(120))
+    queue: Mapped[str] = mapped_column(String(10))
+    arguments: Mapped[dict[str, Any]]
+    subject: Mapped[UUID | None] = mapped_column(index=True)
+    unique_key: Mapped[str | None] = mapped_column(String(200), unique=True)
+    created_at: Mapped[datetime]
+    due_at: Mapped[datetime]
+    fence: Mapped[int]
+    leased_until: Mapped[datetime | None]
+    done_at: Mapped[datetime | None] = mapped_column(index=True)
+    dead_at: Mapped[datetime | None]
+    error: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (
+        Index(
+            "ix_core_outbox_open",
+            "queue",
+            "due_at",
+            sqlite_where=text(OPEN),
+            postgresql_where=text(OPEN),
+        ),
+    )

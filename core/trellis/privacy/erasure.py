@@ -1,0 +1,82 @@
+"""An erasure: one durable task per plugin, and the core's own part when all others are done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from sqlalchemy import delete, select
+
+from trellis.db.clock import utcnow
+from trellis.db.ids import new_id
+from trellis.db.unit_of_work import UnitOfWork, unit_of_work
+from trellis.feed.models import FeedEntry
+from trellis.observe.audit import record
+from trellis.outbox.models import OutboxRow
+from trellis.privacy.models import Erasure, ErasurePart
+from trellis.runtime import runtime
+
+CORE = "core"
+
+
+def request_erasure(uow: UnitOfWork, user_id: UUID) -> UUID:
+    """Have everything that any plugin holds of a person erased; returns the erasure's id.
+
+    The caller's plugin ends the person's access in the same unit of work; the rest follows in tasks
+    that are repeated until every plugin has completed.
+    """
+    erasure = Erasure(id=new_id(), subject=user_id, requested_at=utcnow())
+    uow.session.add(erasure)
+    uow.session.flush()
+    for plugin in [*runtime().personal_data, CORE]:
+        uow.session.add(ErasurePart(erasure_id=erasure.id, plugin=plugin, erased={}))
+    for plugin in runtime().personal_data:
+        _enqueue(uow, erasure.id, plugin)
+    record(uow, "core.erasure_requested", erasure_id=str(erasure.id))
+    return erasure.id
+
+
+def erase_part(erasure_id: UUID, plugin: str) -> None:
+    """Erase one plugin's part and note the proof; the last plugin starts the core's part."""
+    with unit_of_work() as uow:
+        # The row is locked so that of two parts that end together one sees the other's end.
+        erasure = uow.session.execute(
+            select(Erasure).where(Erasure.id == erasure_id).with_for_update()
+        ).scalar_one()
+        part = uow.session.get_one(ErasurePart, (erasure_id, plugin))
+        if erasure.subject is None or part.completed_at is not None:
+            return
+        erase = _erase_core if plugin == CORE else runtime().personal_data[plugin].erase
+        part.erased = dict(erase(erasure.subject))
+        part.completed_at = utcnow()
+        uow.session.flush()
+        waiting = set(
+            uow.session.scalars(
+                select(ErasurePart.plugin).where(
+                    ErasurePart.erasure_id == erasure_id, ErasurePart.completed_at.is_(None)
+                )
+            )
+        )
+        if waiting == {CORE}:
+            _enqueue(uow, erasure_id, CORE)
+        elif not waiting:
+            erasure.subject = None
+            erasure.completed_at = utcnow()
+            record(uow, "core.erasure_completed", erasure_id=str(erasure_id))
+
+
+def _enqueue(uow: UnitOfWork, erasure_id: UUID, plugin: str) -> None:
+    uow.enqueue(
+        "core.erase_part",
+        unique=f"core.erase_part:{erasure_id}:{plugin}",
+        erasure_id=str(erasure_id),
+        plugin=plugin,
+    )
+
+
+def _erase_core(subject: UUID) -> Mapping[str, int]:
+    """What the core holds of a person: feed entries and durable work, dead letters included."""
+    with unit_of_work() as uow:
+        entries = uow.session.execute(delete(FeedEntry).where(FeedEntry.subject == subject))
+        work = uow.session.execute(delete(OutboxRow).where(OutboxRow.subject == subject))
+        return {"feed_entries": entries.rowcount, "work": work.rowcount}  # type: ignore[attr-defined]

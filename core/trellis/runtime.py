@@ -1,0 +1,67 @@
+"""What one application has loaded. Lives in ``app.extensions["trellis"]``, filled by the loader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, cast
+
+from flask import current_app
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from trellis.events import Event
+    from trellis.jobs.task import Task
+    from trellis.plugin import Cron, Every, Plugin
+    from trellis.settings import LoadedSettings
+
+
+@dataclass
+class LoadedPlugin:
+    """A plugin that passed every phase so far."""
+
+    plugin: Plugin
+    package: str
+    distribution: str
+    version: str
+    rooms: dict[str, ModuleType] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The plugin's one name."""
+        return self.plugin.name
+
+
+@dataclass
+class PersonalDataRooms:
+    """A plugin's resolved ``personal_data`` functions."""
+
+    export: Callable[..., Mapping[str, Any]]
+    erase: Callable[..., Mapping[str, int]]
+
+
+@dataclass
+class Runtime:
+    """Everything that the core looks up while it runs."""
+
+    settings: LoadedSettings
+    redis: Redis
+    redis_url: str
+    plugins: dict[str, LoadedPlugin] = field(default_factory=dict)
+    ports: dict[type[Any], object] = field(default_factory=dict)
+    providers: dict[type[Any], str] = field(default_factory=dict)
+    """Port to the name of the plugin (or "core") that provides it."""
+    tasks: dict[str, Task] = field(default_factory=dict)
+    event_types: dict[type[Event], str] = field(default_factory=dict)
+    """Event class to wire type, ``media.asset_ready/1``."""
+    listeners: dict[str, list[str]] = field(default_factory=dict)
+    """Wire type to the names of the listener tasks."""
+    schedules: list[Every | Cron] = field(default_factory=list)
+    personal_data: dict[str, PersonalDataRooms] = field(default_factory=dict)
+
+
+def runtime() -> Runtime:
+    """The runtime of the current application (needs an application context)."""
+    return cast("Runtime", current_app.extensions["trellis"])
