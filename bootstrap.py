@@ -18,7 +18,7 @@ PYTHON = os.path.join(VENV, "bin", "python")
 STAMP = os.path.join(VENV, "installed")
 LOG = os.path.join(VENV, "setup.log")
 LOCK = os.path.join(ROOT, ".venv.lock")
-LOCKED = ("requirements/run.txt", "requirements/dev.txt")  # dev.txt is run.txt and more
+SOURCES = ("setup.py",) + tuple("requirements/%s.txt" % name for name in ("build", "run", "dev"))
 NEWER = ("python3.14", "python3.13", "python3.12", "python3.11", "python3")
 
 
@@ -65,7 +65,7 @@ def become_newer(arguments):
 
 
 def installed(kind):
-    """Tell whether .venv is whole, up to date, and holds at least this kind."""
+    """Tell whether .venv is whole, up to date, and holds this kind; "dev" is "run" and more."""
     try:
         with open(STAMP) as stamp:
             return stamp.read() in (stamp_of(kind), stamp_of("dev"))
@@ -76,7 +76,7 @@ def installed(kind):
 def stamp_of(kind):
     """Name all that .venv was made from; a .venv does not survive a move or another Python."""
     digest = hashlib.sha256(VENV.encode() + os.path.realpath(PYTHON).encode())
-    for name in LOCKED + ("setup.py",):
+    for name in SOURCES:
         with open(os.path.join(ROOT, name), "rb") as source:
             digest.update(source.read())
     return "%s %s\n" % (kind, digest.hexdigest())
@@ -106,8 +106,9 @@ def install(kind):
         else:
             make_venv(lock)
         tell("installing what is locked in requirements/%s.txt, about a minute" % kind)
-        locked = os.path.join(ROOT, "requirements", kind + ".txt")
-        pip(lock, "--require-hashes", "-r", locked)
+        for name in ("build", kind):
+            locked = os.path.join(ROOT, "requirements", name + ".txt")
+            pip(lock, "--require-hashes", "-r", locked)
         pip(lock, "--no-deps", "--no-build-isolation", "-e", ROOT)
         with open(STAMP, "w") as stamp:
             stamp.write(stamp_of(kind))
