@@ -1,0 +1,97 @@
+"""`@cached`: a service function whose answers are kept, in the scope of its own plugin."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import json
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any, ParamSpec, TypeVar
+from uuid import UUID
+
+import trellis
+from trellis.cache.backend import LONGEST_SECONDS
+from trellis.cache.shared import current_cache
+from trellis.runtime import runtime
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def cached(
+    *, tags: Callable[..., Iterable[str]], seconds: int
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Keep a service function's answers for `seconds`, or until one of its tags is invalidated.
+
+    `tags` is called with the function's arguments by name and gives the tags that `uow.invalidate`
+    uses, each beginning with the plugin's name: `media.asset:<id>`. A function that reads personal
+    data carries a tag of that person, which erasure invalidates, and takes the person's id, because
+    only arguments tell two answers apart. Answers are JSON values, and the same whether kept or
+    computed: a tuple comes back as a list. Raises ValueError for another plugin's tag.
+
+    Inside a unit of work that has begun the cache is passed by: that may never be committed.
+    """
+    if not 0 < seconds <= LONGEST_SECONDS:
+        raise ValueError(f"seconds must be 1 to {LONGEST_SECONDS}")
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def answer(*args: P.args, **kwargs: P.kwargs) -> R:
+            if _unit_has_begun():
+                return function(*args, **kwargs)
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            scope, release = _owner(function.__module__)
+            own_tags = sorted(set(tags(**bound.arguments)))
+            if foreign := [tag for tag in own_tags if not tag.startswith(f"{scope}.")]:
+                raise ValueError(f"tag {foreign[0]!r} does not begin with {scope + '.'!r}")
+            key = ":".join(
+                (
+                    "trellis",
+                    release,
+                    scope,
+                    f"{function.__module__}.{function.__qualname__}",
+                    _digest(bound.arguments),
+                )
+            )
+            return current_cache().fetch(
+                scope, key, own_tags, seconds, lambda: function(*args, **kwargs)
+            )
+
+        return answer
+
+    return decorate
+
+
+def _unit_has_begun() -> bool:
+    from trellis.db.unit_of_work import begun_session  # which imports this package to invalidate
+
+    return begun_session() is not None
+
+
+def _owner(module: str) -> tuple[str, str]:
+    """The plugin whose package holds the module, and its version; raises LookupError."""
+    for plugin in runtime().plugins.values():
+        if module == plugin.package or module.startswith(f"{plugin.package}."):
+            return plugin.name, plugin.version
+    if module.startswith("trellis."):
+        return "core", trellis.__version__
+    raise LookupError(f"{module} belongs to no plugin of the running app")
+
+
+def _digest(arguments: Mapping[str, Any]) -> str:
+    text = json.dumps(arguments, sort_keys=True, default=_argument)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _argument(value: Any) -> Any:
+    if isinstance(value, UUID | datetime | date | time | Decimal):
+        return [type(value).__name__, str(value)]
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    raise TypeError(f"an argument of type {type(value).__name__} cannot be part of a cache key")
