@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import Result, Select
 from sqlalchemy.engine import Engine, Row
@@ -16,27 +16,33 @@ from sqlalchemy.engine import Engine, Row
 from trellis.db.base import db
 from trellis.db.unit_of_work import begun_session
 
+# `Select[Any]` would mean a select of exactly one column.
+Columns: TypeAlias = Select[*tuple[Any, ...]]
+Found: TypeAlias = Row[*tuple[Any, ...]]
 
-def fetch_all(statement: Select[Any], **parameters: Any) -> Sequence[Row[Any]]:
+
+def fetch_all(statement: Columns, **parameters: Any) -> Sequence[Found]:
     """All rows of a select of columns."""
     with _executed(statement, parameters) as result:
         return result.all()
 
 
-def fetch_one(statement: Select[Any], **parameters: Any) -> Row[Any] | None:
+def fetch_one(statement: Columns, **parameters: Any) -> Found | None:
     """The first row of a select of columns, or ``None``."""
     with _executed(statement, parameters) as result:
         return result.first()
 
 
-def fetch_value(statement: Select[Any], **parameters: Any) -> Any:
+def fetch_value(statement: Columns, **parameters: Any) -> Any:
     """The first column of the first row, or ``None``."""
     row = fetch_one(statement, **parameters)
     return None if row is None else row[0]
 
 
 @contextmanager
-def _executed(statement: Select[Any], parameters: dict[str, Any]) -> Iterator[Result[Any]]:
+def _executed(
+    statement: Columns, parameters: dict[str, Any]
+) -> Iterator[Result[*tuple[Any, ...]]]:
     session = begun_session()
     if session is not None:
         yield session.execute(statement, parameters)
