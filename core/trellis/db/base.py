@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import JSON, MetaData, Uuid
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm import DeclarativeBase, registry, registry
 
 from trellis.db.types import UTCDateTime
 
@@ -26,13 +26,16 @@ NAMING_CONVENTION = {
 class Base(DeclarativeBase):
     """Typed base: ``Mapped[UUID]``, ``Mapped[datetime]`` and ``Mapped[dict]`` know their columns."""
 
-    metadata = MetaData(naming_convention=NAMING_CONVENTION)
-    type_annotation_map: ClassVar[dict[Any, Any]] = {
-        UUID: Uuid(),
-        datetime: UTCDateTime(),
-        dict[str, Any]: JSON(),
-        list[str]: JSON(),
-    }
+    # A registry, not its parts: Flask-SQLAlchemy makes its own base with what stands here.
+    registry = registry(
+        metadata=MetaData(naming_convention=NAMING_CONVENTION),
+        type_annotation_map={
+            UUID: Uuid(),
+            datetime: UTCDateTime(),
+            dict[str, Any]: JSON(),
+            list[str]: JSON(),
+        },
+    )
 
 
 db = SQLAlchemy(model_class=Base, disable_autonaming=True)
