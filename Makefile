@@ -34,7 +34,7 @@ perf-smoke: ## one minute of load, judged by its budgets
 	@$(DEV) trellis perf smoke $(ARGS)
 
 wheel: ## build the wheel into dist/
-	@$(DEV) pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	@rm -rf build && $(DEV) pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
 lock: ## write the locked dependencies anew from setup.py (needs uv; ARGS=--upgrade)
 	@requirements/lock $(ARGS)
