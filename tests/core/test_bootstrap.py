@@ -1,4 +1,4 @@
-"""`make serve` on a fresh machine: what is missing is said in a sentence, nothing stays half done."""
+"""`make serve` on a fresh machine: what is missing is one sentence, and nothing stays half done."""
 
 from __future__ import annotations
 
