@@ -1,0 +1,177 @@
+"""The inbox: a message is put there, read page by page, and marked as read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, insert, select, update
+
+from trellis.api.pages import Page, paginate
+from trellis.cache import cached
+from trellis.contracts import PushSink, port_or_none
+from trellis.db import UnitOfWork, fetch_all, fetch_one, fetch_value, new_id, unit_of_work, utcnow
+from trellis.db.reads import Found
+from trellis.errors import NotFound
+from trellis_notifications.errors import InvalidMessage
+from trellis_notifications.events import MessageCreated
+from trellis_notifications.models import Message, Registration
+from trellis_notifications.services.inserts import insert_into
+
+# Together they fit into the 4 KB that push services take.
+MAX_KIND, MAX_TITLE, MAX_BODY, MAX_DEDUPE = 100, 200, 1000, 200
+MAX_DATA_BYTES = 2000
+
+SHOWN = select(
+    Message.id,
+    Message.kind,
+    Message.title,
+    Message.body,
+    Message.data,
+    Message.created_at,
+    Message.read_at,
+)
+"""What the owner of an inbox sees of a message."""
+
+
+def send_message(
+    user_id: UUID,
+    kind: str,
+    title: str,
+    body: str,
+    data: Mapping[str, Any],
+    *,
+    dedupe: str | None = None,
+) -> UUID:
+    """See `trellis.contracts.Messenger.send`. Raises InvalidMessage."""
+    _check(kind, title, body, data, dedupe)
+    message_id = new_id()
+    with unit_of_work() as uow:
+        inserted = uow.session.scalar(
+            insert_into(uow.session, Message)
+            .values(
+                id=message_id,
+                user_id=user_id,
+                kind=kind,
+                title=title,
+                body=body,
+                data=dict(data),
+                dedupe=dedupe,
+                created_at=utcnow(),
+            )
+            .on_conflict_do_nothing(index_elements=["user_id", "dedupe"])
+            .returning(Message.id)
+        )
+        if inserted is None:
+            sent_before: UUID = fetch_value(
+                select(Message.id).where(Message.user_id == user_id, Message.dedupe == dedupe)
+            )
+            return sent_before
+        uow.publish(MessageCreated(message_id=message_id, user_id=user_id, kind=kind))
+        uow.invalidate(unread_tag(user_id))
+        _enqueue_pushes(uow, message_id, user_id)
+    return message_id
+
+
+def list_messages(user_id: UUID, *, unread: bool, cursor: str | None, limit: int) -> Page[Found]:
+    """A page of the user's inbox, the newest first; only what is unread, if asked."""
+    statement = SHOWN.where(Message.user_id == user_id)
+    if unread:
+        statement = statement.where(Message.read_at.is_(None))
+    return paginate(statement, Message.id.desc(), cursor=cursor, limit=limit)
+
+
+def get_message(user_id: UUID, message_id: UUID) -> Found:
+    """One message of the user's inbox. Raises NotFound."""
+    row = fetch_one(SHOWN.where(Message.id == message_id, Message.user_id == user_id))
+    if row is None:
+        raise NotFound
+    return row
+
+
+@cached(tags=lambda user_id: [unread_tag(user_id)], seconds=60)
+def unread_count(user_id: UUID) -> int:
+    """How many messages of the user's inbox are unread."""
+    return int(
+        fetch_value(
+            select(func.count()).where(Message.user_id == user_id, Message.read_at.is_(None))
+        )
+    )
+
+
+def mark_read(user_id: UUID, message_id: UUID) -> None:
+    """Note that the user has read a message; the first time counts. Raises NotFound."""
+    mine = (Message.id == message_id, Message.user_id == user_id)
+    with unit_of_work() as uow:
+        changed = uow.session.scalar(
+            update(Message)
+            .where(*mine, Message.read_at.is_(None))
+            .values(read_at=utcnow())
+            .returning(Message.id)
+            .execution_options(synchronize_session=False)
+        )
+        if changed is not None:
+            uow.invalidate(unread_tag(user_id))
+        elif fetch_one(select(Message.id).where(*mine)) is None:
+            raise NotFound
+
+
+def add_messages(user_id: UUID, messages: Sequence[Mapping[str, Any]]) -> list[UUID]:
+    """Put messages (kind, title, body, data) into an inbox at once, without events and pushes."""
+    rows = [
+        {"id": new_id(), "user_id": user_id, "created_at": utcnow(), **message}
+        for message in messages
+    ]
+    with unit_of_work() as uow:
+        if rows:
+            uow.session.execute(insert(Message), rows)
+            uow.invalidate(unread_tag(user_id))
+    return [row["id"] for row in rows]
+
+
+def unread_tag(user_id: UUID) -> str:
+    """What is cached of the user's unread messages."""
+    return f"notifications.unread:{user_id}"
+
+
+def _enqueue_pushes(uow: UnitOfWork, message_id: UUID, user_id: UUID) -> None:
+    """One piece of work for each device, so that the fault of one delays no other."""
+    if port_or_none(PushSink) is None:
+        return
+    for row in fetch_all(select(Registration.id).where(Registration.user_id == user_id)):
+        uow.enqueue(
+            "notifications.push",
+            subject=user_id,
+            message_id=str(message_id),
+            registration_id=str(row.id),
+        )
+
+
+def _check(kind: str, title: str, body: str, data: Mapping[str, Any], dedupe: str | None) -> None:
+    limits = {
+        "kind": (kind, MAX_KIND),
+        "title": (title, MAX_TITLE),
+        "body": (body, MAX_BODY),
+        "dedupe": (dedupe or "", MAX_DEDUPE),
+    }
+    for name, (value, most) in limits.items():
+        if len(value) > most:
+            raise InvalidMessage(f"{name} is longer than {most} characters.")
+        if not _can_be_stored(value):
+            raise InvalidMessage(f"{name} holds NUL or half a character.")
+    try:
+        size = len(json.dumps(dict(data), allow_nan=False, ensure_ascii=False).encode())
+    except (TypeError, ValueError):
+        raise InvalidMessage("data is not JSON.") from None
+    if size > MAX_DATA_BYTES:
+        raise InvalidMessage(f"data is longer than {MAX_DATA_BYTES} bytes.")
+
+
+def _can_be_stored(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\x00" not in value

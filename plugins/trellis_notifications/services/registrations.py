@@ -1,0 +1,94 @@
+"""Which installations of the app get a user's pushes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, and_, delete, insert, not_
+from sqlalchemy.exc import IntegrityError
+
+from trellis.db import UnitOfWork, database_now, new_id, unit_of_work
+from trellis.errors import Conflict, NotFound
+from trellis_notifications.models import Registration
+from trellis_notifications.services.inserts import insert_into
+
+_TRIES = 3
+
+
+def register(
+    user_id: UUID, installation_id: str, platform: str, push_token: str
+) -> Row[str, str, datetime]:
+    """Send the user's pushes to this installation from now on, and nobody else's to its token.
+
+    Registering again renews it: apps do so at each start. Raises Conflict when others keep taking
+    the same token at the same moment.
+    """
+    with unit_of_work() as uow:
+        for _ in range(_TRIES):
+            try:
+                with uow.session.begin_nested():
+                    return _take(uow, user_id, installation_id, platform, push_token)
+            except IntegrityError:
+                # Somebody registered the token between our two statements; now we can see that row.
+                continue
+        raise Conflict("The token is being registered by somebody else.")
+
+
+def unregister(user_id: UUID, installation_id: str) -> None:
+    """Send no more pushes to this installation of the user's. Raises NotFound."""
+    with unit_of_work() as uow:
+        if not _remove(uow, _own(user_id, installation_id)):
+            raise NotFound
+
+
+def forget_device(user_id: UUID, installation_id: str, until: datetime) -> None:
+    """Stop the pushes to a device where a session ended at ``until`` (the database's time).
+
+    A registration that was made after that belongs to the next session and stays.
+    """
+    with unit_of_work() as uow:
+        _remove(uow, and_(_own(user_id, installation_id), Registration.registered_at <= until))
+
+
+def add_registrations(user_id: UUID, registrations: Sequence[Mapping[str, Any]]) -> list[UUID]:
+    """Make many registrations (installation_id, platform, push_token) of one user at once."""
+    rows = [{"id": new_id(), "user_id": user_id, **one} for one in registrations]
+    with unit_of_work() as uow:
+        if rows:
+            uow.session.execute(insert(Registration).values(registered_at=database_now()), rows)
+    return [row["id"] for row in rows]
+
+
+def _own(user_id: UUID, installation_id: str) -> ColumnElement[bool]:
+    return and_(Registration.user_id == user_id, Registration.installation_id == installation_id)
+
+
+def _take(
+    uow: UnitOfWork, user_id: UUID, installation_id: str, platform: str, push_token: str
+) -> Row[str, str, datetime]:
+    others = not_(_own(user_id, installation_id))
+    _remove(uow, and_(Registration.push_token == push_token, others))
+    told = {
+        "platform": platform,
+        "push_token": push_token,
+        "registered_at": database_now(),
+    }
+    return uow.session.execute(
+        insert_into(uow.session, Registration)
+        .values(id=new_id(), user_id=user_id, installation_id=installation_id, **told)
+        .on_conflict_do_update(index_elements=["user_id", "installation_id"], set_=told)
+        .returning(Registration.installation_id, Registration.platform, Registration.registered_at)
+    ).one()
+
+
+def _remove(uow: UnitOfWork, which: ColumnElement[bool]) -> int:
+    removed = uow.session.scalars(
+        delete(Registration)
+        .where(which)
+        .returning(Registration.id)
+        .execution_options(synchronize_session=False)
+    )
+    return len(removed.all())
