@@ -283,7 +283,7 @@ def erase_user(user_id: UUID) -> Mapping[str, int]:
     """Delete every event of a person; the counts of those days fall."""
     event = AnalyticsEvent
     with unit_of_work() as uow:
-        days = uow.session.scalars(select(distinct(event.day)).where(event.user_id == user_id))
+        days = uow.session.scalars(select(event.day).distinct().where(event.user_id == user_id))
         _outdate(uow, days.all())
         erased = uow.session.execute(
             delete(event)
