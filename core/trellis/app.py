@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from flask import Flask
 from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 import trellis.outbox.tasks
 import trellis.privacy.tasks
-from trellis.api import init_api
 from trellis.cache import init_cache
 from trellis.contracts import BlobStore, Mailbox, PushSink
 from trellis.db.engine import init_engine
 from trellis.loader.phases import load_plugins, select_plugins
 from trellis.loader.tasks import register_module, register_schedules
 from trellis.local.broker import Broker
-from trellis.local.mailbox import LocalMailbox
+from trellis.local.mailbox import Mailbox as LocalMailbox
 from trellis.local.pages import local_pages
-from trellis.local.push_sink import LocalPushSink
+from trellis.local.push_sink import PushSink as LocalPushSink
 from trellis.observe import init_observe
 from trellis.plugin import Every
 from trellis.runtime import Runtime
@@ -40,7 +41,6 @@ def create_app() -> Flask:
     register_core_tasks(runtime)
     bind_core_ports(app, runtime)
     load_plugins(app, runtime, selected)
-    init_api(app)
     return app
 
 
@@ -50,7 +50,9 @@ def make_runtime(app: Flask, settings: LoadedSettings) -> Runtime:
     core.data_dir.mkdir(parents=True, exist_ok=True)
     url = Broker(core.data_dir, core.redis_url).url
     # Redis only wakes and caches: a request does not wait for it longer than this.
-    redis = Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1)
+    redis = Redis.from_url(
+        url, socket_timeout=1, socket_connect_timeout=1, retry=Retry(NoBackoff(), 0)
+    )
     runtime = Runtime(settings, redis, url)
     app.extensions["trellis"] = runtime
     app.config["MAX_CONTENT_LENGTH"] = core.max_body_bytes
@@ -72,12 +74,13 @@ def register_core_tasks(runtime: Runtime) -> None:
 
 
 def bind_core_ports(app: Flask, runtime: Runtime) -> None:
-    """Storage for everybody; outside production also the sinks that show what would have been sent."""
+    """Storage for all; outside production also the sinks that show what would have been sent."""
     core = runtime.settings.core
     runtime.ports[BlobStore] = ObjectStorage(core.storage_url)
     runtime.providers[BlobStore] = "core"
     if core.environment != "production":
-        mailbox, pushes = LocalMailbox(core.data_dir), LocalPushSink(core.data_dir)
+        mailbox = LocalMailbox(core.data_dir / "mailbox")
+        pushes = LocalPushSink(core.data_dir / "push")
         runtime.ports |= {Mailbox: mailbox, PushSink: pushes}
         runtime.providers |= {Mailbox: "core", PushSink: "core"}
         app.register_blueprint(local_pages(mailbox, pushes))

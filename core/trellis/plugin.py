@@ -53,8 +53,8 @@ class Cron:
 class PersonalData:
     """Where a plugin gives out and erases what it holds of one person.
 
-    ``export(user_id: UUID) -> Mapping[str, JSON]`` reads; ``erase(user_id: UUID) -> Mapping[str, int]``
-    runs inside a unit of work, may run twice, and returns how many things of each kind it erased.
+    ``export(user_id: UUID) -> Mapping[str, JSON]`` reads. ``erase(user_id: UUID)
+    -> Mapping[str, int]`` runs inside a unit of work, may run twice, and returns how many things of each kind it erased.
     """
 
     export: str
@@ -62,17 +62,17 @@ class PersonalData:
 
 
 class Plugin:
-    """Subclass, fill in the attributes, and name the class in entry-point group ``trellis.plugins``.
+    """Subclass, fill in the attributes, name the class in entry-point group ``trellis.plugins``.
 
     The first line of the docstring is the plugin's title.
     """
 
     name: ClassVar[str]
-    """``[a-z][a-z0-9]{1,30}``: prefix of URL, table, task, permission, setting, event, error code."""
+    """``[a-z][a-z0-9]{1,30}``: prefix of URL, table, task, permission, setting, event, code."""
     core: ClassVar[str]
     """PEP 440 specifier that `CORE_VERSION` must meet, such as ``">=1.0,<2"``."""
     requires: ClassVar[tuple[str, ...]] = ()
-    """Other plugins that must be there, ``"billing>=1.2"``; they are loaded first. Prefer ``uses``."""
+    """Plugins that must be there, ``"billing>=1.2"``, and are loaded first. Prefer ``uses``."""
     settings: ClassVar[str | None] = None
     permissions: ClassVar[tuple[Permission, ...]] = ()
     uses: ClassVar[tuple[type[Any], ...]] = ()
@@ -80,7 +80,7 @@ class Plugin:
     wants: ClassVar[tuple[type[Any], ...]] = ()
     """Ports that it uses when somebody provides them."""
     provides: ClassVar[Mapping[type[Any], str]] = {}
-    """Port to the room's function that makes the provider; called once when the application starts."""
+    """Port to the function that makes its provider; called once, when the application starts."""
     publishes: ClassVar[tuple[str, ...]] = ()
     subscribes: ClassVar[Mapping[str, str]] = {}
     """Event type with version (``"media.asset_ready/1"``) to a function of ``listeners``."""

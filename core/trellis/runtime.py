@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, cast
 from flask import current_app
 
 if TYPE_CHECKING:
+    import click
     from redis import Redis
 
     from trellis.events import Event
-    from trellis.jobs.task import Task
+    from trellis.jobs.declaration import Task
     from trellis.plugin import Cron, Every, Plugin
     from trellis.settings import LoadedSettings
 
@@ -59,6 +60,7 @@ class Runtime:
     listeners: dict[str, list[str]] = field(default_factory=dict)
     """Wire type to the names of the listener tasks."""
     schedules: list[Every | Cron] = field(default_factory=list)
+    commands: dict[str, click.Command] = field(default_factory=dict)
     personal_data: dict[str, PersonalDataRooms] = field(default_factory=dict)
 
 

@@ -1,17 +1,21 @@
-"""The core's `BlobStore`: objects in a local directory or in S3-compatible storage, through obstore."""
+"""The core's `BlobStore`: objects in a local directory or in S3-compatible storage."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.store import LocalStore, from_url
 
 from trellis.errors import NotFound
+
+if TYPE_CHECKING:
+    from obstore import GetOptions
+    from obstore.store import ObjectStore
 
 _CHUNK = 256 * 1024
 
@@ -24,7 +28,7 @@ class ObjectStorage:
         if url.startswith("file://"):
             self._root = Path(unquote(urlsplit(url).path))
             self._root.mkdir(parents=True, exist_ok=True)
-            self._store = LocalStore(self._root, automatic_cleanup=True)
+            self._store: ObjectStore = LocalStore(self._root, automatic_cleanup=True)
         else:
             self._store = from_url(url)
 
@@ -36,9 +40,9 @@ class ObjectStorage:
     def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         if end is not None and end <= start:
             return iter(())
-        wanted = {"offset": start} if end is None else (start, end)
+        wanted: GetOptions = {"range": {"offset": start} if end is None else (start, end)}
         try:
-            result = obstore.get(self._store, key, options={"range": wanted})  # type: ignore[typeddict-item]
+            result = obstore.get(self._store, key, options=wanted)
         except FileNotFoundError:
             raise NotFound from None
         return (bytes(chunk) for chunk in result.stream(min_chunk_size=_CHUNK))

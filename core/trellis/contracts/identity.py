@@ -36,7 +36,7 @@ class Identity(Protocol):
         ...
 
     def is_alive(self, principal: Principal) -> bool:
-        """Whether a principal authenticated earlier would still be let in; asked by long streams."""
+        """Whether an authenticated principal would still be let in; asked by long streams."""
         ...
 
     def ensure_operator(self, email: str, password: str) -> bool:

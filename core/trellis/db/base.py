@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import JSON, MetaData, Uuid
-from sqlalchemy.orm import DeclarativeBase, registry, registry
+from sqlalchemy import JSON, MetaData, Uuid, orm
 
 from trellis.db.types import UTCDateTime
 
@@ -23,11 +22,11 @@ NAMING_CONVENTION = {
 }
 
 
-class Base(DeclarativeBase):
-    """Typed base: ``Mapped[UUID]``, ``Mapped[datetime]`` and ``Mapped[dict]`` know their columns."""
+class Base(orm.DeclarativeBase):
+    """Typed base: ``Mapped[UUID]``, ``Mapped[datetime]``, ``Mapped[dict]`` know their columns."""
 
     # A registry, not its parts: Flask-SQLAlchemy makes its own base with what stands here.
-    registry = registry(
+    registry = orm.registry(
         metadata=MetaData(naming_convention=NAMING_CONVENTION),
         type_annotation_map={
             UUID: Uuid(),

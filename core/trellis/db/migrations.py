@@ -6,12 +6,12 @@ With a version table shared by all, removing one plugin would break `upgrade` fo
 from __future__ import annotations
 
 import fcntl
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from alembic import command
 from alembic.config import Config
@@ -45,7 +45,7 @@ class Status:
 
 
 def owners() -> dict[str, Path]:
-    """Each owner with the directory of its revisions: the core first, then plugins in load order."""
+    """Each owner's directory of revisions: the core first, then plugins in load order."""
     found = {CORE: Path(str(files("trellis_migrations"))) / "versions"}
     for plugin in runtime().plugins.values():
         versions = Path(str(files(plugin.package))) / "migrations" / "versions"
@@ -102,17 +102,13 @@ def _config(owner: str, connection: Connection) -> Config:
     versions = owners().get(owner)
     if versions is None:
         raise LookupError(f"{owner!r} owns no migrations")
-    config = Config(attributes={"owner": owner, "connection": connection})
+    # Alembic would print its findings; our callers tell them.
+    config = Config(stdout=io.StringIO(), attributes={"owner": owner, "connection": connection})
     config.set_main_option("script_location", str(files("trellis_migrations")))
     config.set_main_option("version_locations", str(versions))
     config.set_main_option("path_separator", "newline")
     config.set_main_option("file_template", "%%(year)d%%(month).2d%%(day).2d_%%(rev)s_%%(slug)s")
-    config.print_stdout = _silent
     return config
-
-
-def _silent(*_: Any, **__: Any) -> None:
-    """Alembic would print its findings; our callers tell them."""
 
 
 @contextmanager

@@ -40,9 +40,7 @@ def fetch_value(statement: Columns, **parameters: Any) -> Any:
 
 
 @contextmanager
-def _executed(
-    statement: Columns, parameters: dict[str, Any]
-) -> Iterator[Result[*tuple[Any, ...]]]:
+def _executed(statement: Columns, parameters: dict[str, Any]) -> Iterator[Result[*tuple[Any, ...]]]:
     session = begun_session()
     if session is not None:
         yield session.execute(statement, parameters)

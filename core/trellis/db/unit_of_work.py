@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from redis import RedisError
 from sqlalchemy.orm import Session
 
 from trellis.cache import invalidate
@@ -69,10 +70,10 @@ class UnitOfWork:
         subject: UUID | None = None,
         **arguments: Any,
     ) -> None:
-        """Append durable work: ``task`` runs once after the commit, in its own unit of work.
+        """Append durable work: ``task`` runs after the commit, in a unit of work of its own.
 
-        ``delay`` is in seconds. Of one ``unique`` key only the first row is kept. ``subject`` is the
-        person whom the arguments concern, so that erasure finds them. Raises TypeError for
+        ``delay`` is in seconds. Of one ``unique`` key only the first row is kept. ``subject`` is
+        the person whom the arguments concern, so that erasure finds them. Raises TypeError for
         arguments that are not JSON and LookupError for a task that nobody declares.
         """
         json.dumps(arguments)
@@ -116,6 +117,9 @@ class UnitOfWork:
         for step in [*steps, *self._callbacks]:
             try:
                 step()
+            except RedisError as error:
+                # The sweep wakes for what this wake-up would have told.
+                log.warning("broker_away", error=str(error))
             except Exception:
                 log.exception("after_commit_failed")
 
@@ -156,6 +160,6 @@ def unit_of_work() -> Iterator[UnitOfWork]:
 
 
 def begun_session() -> Session | None:
-    """The session of the open unit of work if it has begun its transaction (for `trellis.db.reads`)."""
+    """The session of the open unit of work once it has begun (for `trellis.db.reads`)."""
     unit = _current.get()
     return None if unit is None else unit._session

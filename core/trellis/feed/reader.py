@@ -12,7 +12,6 @@ from sqlalchemy.engine import Row
 from trellis.db.reads import fetch_all, fetch_one, fetch_value
 from trellis.feed.models import FeedEntry, FeedHead
 
-
 _ENTRIES = select(
     FeedEntry.position,
     FeedEntry.event_id,
@@ -25,15 +24,19 @@ _ENTRIES = select(
 ).order_by(FeedEntry.position)
 
 
-def entries_after(position: int, audiences: Collection[str], limit: int = 500) -> Sequence[Row[Any]]:
+def entries_after(
+    position: int, audiences: Collection[str], limit: int = 500
+) -> Sequence[Row[Any]]:
     """Entries above ``position`` that one of the audiences may see, in order."""
     return fetch_all(
-        _ENTRIES.where(FeedEntry.position > position, FeedEntry.audience.in_(audiences)).limit(limit)
+        _ENTRIES.where(FeedEntry.position > position, FeedEntry.audience.in_(audiences)).limit(
+            limit
+        )
     )
 
 
 def entries_between(low: int, high: int) -> Sequence[Row[Any]]:
-    """Entries with an audience, above ``low`` and up to ``high``; for a process that serves many."""
+    """Entries for any audience, above ``low`` and up to ``high``."""
     return fetch_all(
         _ENTRIES.where(
             FeedEntry.position > low, FeedEntry.position <= high, FeedEntry.audience.is_not(None)
@@ -57,4 +60,7 @@ def event(event_id: UUID) -> Row[Any] | None:
 
 def has_unsequenced() -> bool:
     """Whether an entry waits for its position."""
-    return fetch_value(select(FeedEntry.entry).where(FeedEntry.position.is_(None)).limit(1)) is not None
+    return (
+        fetch_value(select(FeedEntry.entry).where(FeedEntry.position.is_(None)).limit(1))
+        is not None
+    )

@@ -20,7 +20,9 @@ def sequence() -> int:
     with unit_of_work() as uow:
         head = uow.session.execute(select(FeedHead).with_for_update()).scalar_one()
         pending = (
-            select(FeedEntry.entry, func.row_number().over(order_by=FeedEntry.entry).label("number"))
+            select(
+                FeedEntry.entry, func.row_number().over(order_by=FeedEntry.entry).label("number")
+            )
             .where(FeedEntry.position.is_(None))
             .subquery()
         )

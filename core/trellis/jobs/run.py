@@ -62,7 +62,7 @@ def _describe(error: Exception) -> str:
 
 
 def _delay(attempt: int) -> float:
-    """Seconds before the next attempt: doubling, with jitter so that failures do not come in step."""
+    """Seconds before the next attempt: doubling, with jitter so that they do not come in step."""
     return min(2.0**attempt, _LONGEST_DELAY) * random.uniform(0.5, 1.5)
 
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 import structlog
 from croniter import croniter
 from flask import Flask
+from redis import RedisError
 from sqlalchemy import select
 
 from trellis.db.clock import database_now
@@ -81,6 +82,8 @@ def run_scheduler(app: Flask, stop: threading.Event) -> None:
         while True:
             try:
                 scheduler.tick()
+            except RedisError as error:
+                log.warning("broker_away", error=str(error))
             except Exception:
                 log.exception("scheduler_tick_failed")
             if stop.wait(SWEEP_SECONDS):

@@ -15,7 +15,7 @@ from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from trellis.jobs import task as tasks
+from trellis.jobs.declaration import Queue as QueueName
 from trellis.runtime import runtime
 
 FEED_CHANNEL = "trellis:feed"
@@ -47,12 +47,12 @@ class WakeUpJob(Job):
             raise PermissionError(f"{self.func_name!r} is not a wake-up") from None
 
     # RQ imports callbacks by the path that stands in Redis, too.
-    success_callback = property(lambda self: None)  # type: ignore[assignment]
-    failure_callback = property(lambda self: None)  # type: ignore[assignment]
-    stopped_callback = property(lambda self: None)  # type: ignore[assignment]
+    success_callback = property(lambda self: None)
+    failure_callback = property(lambda self: None)
+    stopped_callback = property(lambda self: None)
 
 
-def rq_queue(name: tasks.Queue, connection: Redis) -> Queue:
+def rq_queue(name: QueueName, connection: Redis) -> Queue:
     """The RQ queue of a class of work."""
     return Queue(
         f"trellis-{name}",
@@ -82,7 +82,7 @@ def wake_light(*, again: bool = False) -> None:
 
 
 def wake_heavy(row_id: UUID, fence: int) -> None:
-    """Have a heavy worker run one row; ``fence`` tells one attempt's wake-up from the next one's."""
+    """Have a heavy worker run one row; ``fence`` tells the attempts' wake-ups apart."""
     connection = runtime().redis
     if connection.set(f"trellis:wake:{row_id}:{fence}", 1, nx=True, ex=_HEAVY_SECONDS):
         _enqueue("heavy", "run", [str(row_id)])
@@ -96,7 +96,7 @@ def wake_feed() -> None:
     runtime().redis.publish(FEED_CHANNEL, b"1")
 
 
-def _enqueue(queue: tasks.Queue, name: str, arguments: list[str]) -> None:
+def _enqueue(queue: QueueName, name: str, arguments: list[str]) -> None:
     # No time-out of RQ's: tasks have their own. No result: the outbox row is the record.
     rq_queue(queue, runtime().redis).enqueue_call(
         name, args=arguments, timeout=-1, result_ttl=0, failure_ttl=60

@@ -14,8 +14,8 @@ from rq.queue import Queue as RQQueue
 from rq.serializers import JSONSerializer
 
 from trellis.db.base import db
+from trellis.jobs.declaration import Queue
 from trellis.jobs.drain import stopping
-from trellis.jobs.task import Queue
 from trellis.jobs.wake import WakeUpJob, rq_queue
 from trellis.runtime import runtime
 
@@ -40,7 +40,7 @@ class HeavyWorker(Worker):
         try:
             db.engine.dispose(close=False)  # the parent's connections are not ours to use
             super().main_work_horse(job, queue)
-        except BaseException:
+        except BaseException:  # noqa: BLE001 (it must not run on, whatever it is)
             os._exit(1)
 
 

@@ -18,7 +18,28 @@ from trellis.settings import PluginSelection
 GROUP = "trellis.plugins"
 _NAME = re.compile(r"[a-z][a-z0-9]{1,30}")
 # Names under which the core itself has tables, tasks, routes or commands.
-_RESERVED = frozenset({"core", "trellis", "plugins", "health", "docs", "local", "stream"})
+_RESERVED = frozenset(
+    [
+        "core",
+        "trellis",
+        "health",
+        "docs",
+        "local",
+        "erasures",
+        "stream",
+        "serve",
+        "web",
+        "front",
+        "worker",
+        "scheduler",
+        "db",
+        "plugins",
+        "config",
+        "openapi",
+        "demo",
+        "perf",
+    ]
+)
 
 
 def discover(selection: PluginSelection, faults: Faults) -> tuple[list[LoadedPlugin], list[str]]:
@@ -32,7 +53,9 @@ def discover(selection: PluginSelection, faults: Faults) -> tuple[list[LoadedPlu
     left_out: list[str] = []
     for name in sorted(installed):
         entries = [entry for entry in found if entry.name == name]
-        if name in selection.disabled or (selection.only is not None and name not in selection.only):
+        if name in selection.disabled or (
+            selection.only is not None and name not in selection.only
+        ):
             left_out.append(name)
         elif len({_distribution(entry) for entry in entries}) > 1:
             claimants = ", ".join(sorted(_distribution(entry)[0] for entry in entries))
@@ -77,7 +100,9 @@ def _import(entry: EntryPoint, distribution: str, version: str) -> LoadedPlugin:
     if not _NAME.fullmatch(found.name) or found.name in _RESERVED:
         raise PluginFaultError(f"{found.name!r} cannot be a plugin's name")
     if found.name != entry.name:
-        raise PluginFaultError(f"the entry point is {entry.name!r} but the class says {found.name!r}")
+        raise PluginFaultError(
+            f"the entry point is {entry.name!r} but the class says {found.name!r}"
+        )
     return LoadedPlugin(found(), entry.module.rpartition(".")[0], distribution, version)
 
 

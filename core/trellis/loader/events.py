@@ -8,7 +8,7 @@ from uuid import UUID
 
 from trellis.events import Envelope, Event
 from trellis.feed.reader import event as stored_event
-from trellis.jobs.task import Options, Task
+from trellis.jobs.declaration import Options, Task
 from trellis.loader.faults import PluginFaultError
 from trellis.loader.rooms import resolve
 from trellis.runtime import LoadedPlugin, Runtime
@@ -35,7 +35,9 @@ def register_subscribed(
     for event_type, reference in plugin.plugin.subscribes.items():
         publisher = event_type.partition(".")[0]
         if publisher in names and event_type not in runtime.event_types.values():
-            raise PluginFaultError(f"subscribes to {event_type!r}, which {publisher} does not publish")
+            raise PluginFaultError(
+                f"subscribes to {event_type!r}, which {publisher} does not publish"
+            )
         listener = resolve(plugin, reference)
         name = f"{plugin.name}.{reference.partition(':')[2]}"
         if name in runtime.tasks:

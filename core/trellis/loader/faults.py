@@ -61,7 +61,7 @@ class Faults:
             yield
         except PluginFaultError as error:
             self.add(plugin, version, phase, str(error))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (a stranger's code raises whatever it likes)
             self.add(plugin, version, phase, f"{type(error).__name__}: {error}")
 
 

@@ -23,8 +23,9 @@ def load(plugin: LoadedPlugin) -> None:
         for key in table.foreign_keys:
             target = key.target_fullname.partition(".")[0]
             if not target.startswith(prefix):
+                column = f"{table.name}.{key.parent.name}"
                 raise PluginFaultError(
-                    f"{table.name}.{key.parent.name} is a foreign key into {target!r}; keep the id only"
+                    f"{column} is a foreign key into {target!r}; keep the id only"
                 )
 
 

@@ -1,4 +1,4 @@
-"""The phases of start, from configure to ready. Each goes over all plugins before the next begins."""
+"""The phases of start, from configure to ready; each goes over all plugins before the next."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable
 
 from flask import Flask
 
-from trellis.loader import events, models, routes, services, tasks
+from trellis.db.base import db
+from trellis.loader import commands, events, models, routes, services, tasks
 from trellis.loader.discover import check, discover
 from trellis.loader.faults import Faults, LoadError, Phase
+from trellis.loader.quiet import no_queries
 from trellis.loader.rooms import resolve
 from trellis.runtime import LoadedPlugin, Runtime
 from trellis.settings import LoadedSettings, PluginSettings, load_settings, read_plugin_selection
@@ -17,7 +19,9 @@ from trellis.settings import LoadedSettings, PluginSettings, load_settings, read
 class Selected:
     """The plugins that passed discover and check, with the settings that were read for them."""
 
-    def __init__(self, plugins: list[LoadedPlugin], settings: LoadedSettings, faults: Faults) -> None:
+    def __init__(
+        self, plugins: list[LoadedPlugin], settings: LoadedSettings, faults: Faults
+    ) -> None:
         self.plugins, self.settings, self.faults = plugins, settings, faults
 
 
@@ -36,7 +40,7 @@ def select_plugins() -> Selected:
 
 
 def load_plugins(app: Flask, runtime: Runtime, selected: Selected) -> None:
-    """Run the other phases and fill the runtime. Raises `LoadError` with every fault of every plugin."""
+    """Run the other phases and fill the runtime. Raises `LoadError` with every fault."""
     faults = selected.faults
     plugins = selected.plugins
 
@@ -45,15 +49,17 @@ def load_plugins(app: Flask, runtime: Runtime, selected: Selected) -> None:
             with faults.catching(plugin.name, plugin.version, phase):
                 step(plugin)
 
-    each("models", models.load)
-    each("services", lambda plugin: services.bind(runtime, plugin))
-    services.check_ports(runtime, plugins, faults)
-    each("tasks", lambda plugin: tasks.register(runtime, plugin))
-    each("events", lambda plugin: events.register_published(runtime, plugin))
-    each("events", lambda plugin: events.register_subscribed(runtime, plugin, plugins))
-    routes.register(app, runtime, _sound(plugins, faults), faults)
-    runtime.plugins = {plugin.name: plugin for plugin in _sound(plugins, faults)}
-    each("ready", lambda plugin: plugin.plugin.setup(app))
+    runtime.plugins = {plugin.name: plugin for plugin in plugins}
+    with app.app_context(), no_queries(db.engine):
+        each("models", models.load)
+        each("services", lambda plugin: services.bind(runtime, plugin))
+        services.check_ports(runtime, plugins, faults)
+        each("tasks", lambda plugin: tasks.register(runtime, plugin))
+        each("events", lambda plugin: events.register_published(runtime, plugin))
+        each("events", lambda plugin: events.register_subscribed(runtime, plugin, plugins))
+        each("commands", lambda plugin: commands.register(runtime, plugin))
+        routes.register(app, runtime, _sound(plugins, faults), faults)
+        each("ready", lambda plugin: plugin.plugin.setup(app))
     if faults.list:
         raise LoadError(faults.list)
 

@@ -14,7 +14,7 @@ from trellis.runtime import LoadedPlugin
 def room(plugin: LoadedPlugin, name: str) -> ModuleType | None:
     """Import a room; ``None`` when there is no such file.
 
-    The file is looked for first: an import that fails inside a room must not look like a missing one.
+    The file is looked for first: an import that fails inside a room is no missing room.
     """
     if name not in plugin.rooms:
         path = f"{plugin.package}.{name}"

@@ -15,7 +15,9 @@ def bind(runtime: Runtime, plugin: LoadedPlugin) -> None:
     declared = {permission.name for permission in plugin.plugin.permissions}
     foreign = [name for name in declared if not name.startswith(f"{plugin.name}.")]
     if foreign:
-        raise PluginFaultError(f"permission {foreign[0]!r} does not begin with {plugin.name + '.'!r}")
+        raise PluginFaultError(
+            f"permission {foreign[0]!r} does not begin with {plugin.name + '.'!r}"
+        )
     for contract, reference in plugin.plugin.provides.items():
         if contract in runtime.ports:
             other = runtime.providers[contract]
@@ -30,7 +32,7 @@ def bind(runtime: Runtime, plugin: LoadedPlugin) -> None:
 
 
 def check_ports(runtime: Runtime, plugins: list[LoadedPlugin], faults: Faults) -> None:
-    """Every used port has a provider. A provider that failed for another reason is told only once."""
+    """Every used port has a provider; a provider that failed otherwise is told only once."""
     declared: set[type[Any]] = {port for p in plugins for port in p.plugin.provides}
     for plugin in plugins:
         if plugin.name in faults.plugins:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from trellis.jobs.task import Task, options_of
+from trellis.jobs.declaration import Task, options_of
 from trellis.loader.faults import PluginFaultError
 from trellis.loader.rooms import room
 from trellis.plugin import Cron, Every
@@ -28,10 +28,8 @@ def register_module(runtime: Runtime, owner: str, module: ModuleType) -> None:
             runtime.tasks[full_name] = Task(full_name, candidate, options)
 
 
-def register_schedules(
-    runtime: Runtime, owner: str, schedules: tuple[Every | Cron, ...]
-) -> None:
-    """Take schedules over. Raises PluginFaultError for one whose task its owner does not declare."""
+def register_schedules(runtime: Runtime, owner: str, schedules: tuple[Every | Cron, ...]) -> None:
+    """Take schedules over; each names a task that its owner declares."""
     for schedule in schedules:
         if not schedule.task.startswith(f"{owner}.") or schedule.task not in runtime.tasks:
             raise PluginFaultError(f"schedules task {schedule.task!r}, which it does not declare")

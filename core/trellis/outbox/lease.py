@@ -110,9 +110,7 @@ def _write(held: Claim, **values: Any) -> None:
 def _held(held: Claim) -> Update:
     return (
         update(OutboxRow)
-        .where(
-            OutboxRow.id == held.id, OutboxRow.fence == held.fence, OutboxRow.done_at.is_(None)
-        )
+        .where(OutboxRow.id == held.id, OutboxRow.fence == held.fence, OutboxRow.done_at.is_(None))
         .execution_options(synchronize_session=False)
     )
 

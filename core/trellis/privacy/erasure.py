@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import delete, select
 
 from trellis.db.clock import utcnow
 from trellis.db.ids import new_id
+from trellis.db.reads import fetch_all, fetch_one
 from trellis.db.unit_of_work import UnitOfWork, unit_of_work
+from trellis.errors import NotFound
 from trellis.feed.models import FeedEntry
 from trellis.observe.audit import record
 from trellis.outbox.models import OutboxRow
@@ -17,6 +21,43 @@ from trellis.privacy.models import Erasure, ErasurePart
 from trellis.runtime import runtime
 
 CORE = "core"
+
+
+@dataclass(frozen=True)
+class PartState:
+    """How far one plugin is."""
+
+    plugin: str
+    completed_at: datetime | None
+
+
+@dataclass(frozen=True)
+class ErasureState:
+    """How far an erasure is."""
+
+    id: UUID
+    requested_at: datetime
+    completed_at: datetime | None
+    parts: list[PartState]
+
+
+def state(erasure_id: UUID) -> ErasureState:
+    """How far an erasure is. Raises `NotFound`."""
+    row = fetch_one(
+        select(Erasure.id, Erasure.requested_at, Erasure.completed_at).where(
+            Erasure.id == erasure_id
+        )
+    )
+    if row is None:
+        raise NotFound
+    parts = fetch_all(
+        select(ErasurePart.plugin, ErasurePart.completed_at)
+        .where(ErasurePart.erasure_id == erasure_id)
+        .order_by(ErasurePart.plugin)
+    )
+    return ErasureState(
+        row.id, row.requested_at, row.completed_at, [PartState(*part) for part in parts]
+    )
 
 
 def request_erasure(uow: UnitOfWork, user_id: UUID) -> UUID:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 Queue = Literal["light", "heavy"]
 QUEUES: tuple[Queue, ...] = ("light", "heavy")
@@ -36,7 +36,9 @@ class Task:
         return self.options.queue
 
 
-def task(*, queue: Queue = "light", time_limit: float = 30.0, attempts: int = 8) -> Callable[[F], F]:
+def task(
+    *, queue: Queue = "light", time_limit: float = 30.0, attempts: int = 8
+) -> Callable[[F], F]:
     """Declare a function as the task ``<plugin>.<function name>``; its arguments are JSON values.
 
     ``light`` tasks are many and short and share a process; each ``heavy`` one gets a process of its

@@ -1,0 +1,98 @@
+"""``trellis serve``: on a laptop everything at once, in production one web process."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from trellis.local.child import ProcessSpec
+    from trellis.settings import Settings
+
+OPERATOR = "operator@trellis.local"
+
+
+@click.command()
+def serve() -> None:
+    """Run Trellis: on a laptop everything at once, in production one web process."""
+    from trellis.loader.phases import select_plugins
+    from trellis.servers import serve_web
+
+    core = select_plugins().settings.core
+    if core.environment == "production":
+        serve_web(core)
+    else:
+        _serve_laptop(core)
+
+
+def _serve_laptop(core: Settings) -> None:
+    from trellis.local.broker import Broker
+    from trellis.local.ports import require_port, require_writable
+    from trellis.local.supervisor import Supervisor
+
+    require_writable(core.data_dir)
+    require_port(core.host, core.port)
+    with Broker(core.data_dir, core.redis_url).supervised() as broker:
+        _prepare(core)
+        Supervisor([broker, *_processes(core)], on_ready=lambda: _tell(core)).run()
+
+
+def _prepare(core: Settings) -> None:
+    """Bring the database up to date and make the first operator."""
+    from trellis.app import create_app
+    from trellis.contracts import Identity, port_or_none
+    from trellis.db import migrations
+
+    with create_app().app_context():
+        migrations.upgrade()
+        identity = port_or_none(Identity)
+        password_file = operator_password_file(core.data_dir)
+        if identity is not None and not password_file.exists():
+            password = secrets.token_urlsafe(18)
+            # The file first: an operator whose password nobody knows would be worse than none.
+            descriptor = os.open(password_file, os.O_WRONLY | os.O_CREAT, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(f"{password}\n")
+            identity.ensure_operator(OPERATOR, password)
+
+
+def operator_password_file(data_dir: Path) -> Path:
+    """Where the password of a laptop's first operator is kept."""
+    return data_dir / "operator-password"
+
+
+def _processes(core: Settings) -> list[list[ProcessSpec]]:
+    from trellis.local.child import ProcessSpec
+    from trellis.local.supervisor import answers
+
+    def trellis(name: str, *command: str, health: str | None = None) -> ProcessSpec:
+        argv = [sys.executable, "-m", "trellis", *command]
+        return ProcessSpec(name, argv, ready=answers(health) if health else None)
+
+    background = [
+        trellis("light", "worker", "light"),
+        trellis("heavy", "worker", "heavy"),
+        trellis("scheduler", "scheduler"),
+    ]
+    return [background, [trellis("web", "front", health=f"{core.local_url}/health/live")]]
+
+
+def _tell(core: Settings) -> None:
+    at = core.base_url
+    rows = {
+        "Service": at,
+        "API documentation": f"{at}/docs",
+        "Mailbox": f"{at}/local/mailbox",
+        "Pushes": f"{at}/local/push",
+        "First operator": f"{OPERATOR}, password in {operator_password_file(core.data_dir)}",
+    }
+    width = max(map(len, rows))
+    click.echo("\nTrellis is ready.\n")
+    for name, value in rows.items():
+        click.echo(f"  {name:<{width}}  {value}")
+    click.echo("\n  Try it:  make demo  (or: trellis demo)     Stop it:  Ctrl-C\n")

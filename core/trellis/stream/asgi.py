@@ -1,0 +1,118 @@
+"""The ASGI applications: streams alone, or streams and Flask at one address (on a laptop).
+
+Who may open a stream is decided by Flask: the request runs through the whole WSGI application,
+whose view for ``/v1/stream`` leaves the admitted principal in the environ. So every rule that holds
+for a request (access, request id, problem documents, limits) holds for a stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from a2wsgi import WSGIMiddleware
+from a2wsgi.wsgi import build_environ
+from flask import Flask
+
+from trellis.contracts import Principal
+from trellis.runtime import Runtime
+from trellis.stream.connection import Connection, Message, Receive, Send
+from trellis.stream.hub import Hub
+
+PATH = "/v1/stream"
+PRINCIPAL = "trellis.stream.principal"
+"""Key of the environ under which the view leaves the principal that it let in."""
+
+Scope = Message
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Streams:
+    """ASGI application that serves ``/v1/stream`` and hands every other path to ``others``."""
+
+    def __init__(self, app: Flask, others: Application | None = None) -> None:
+        self._app = app
+        self._others = others or self._through_flask
+        runtime: Runtime = app.extensions["trellis"]
+        self._most = runtime.settings.core.stream_max_connections
+        self._hub = Hub(app, runtime.redis_url)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            if scope["path"] == PATH and scope["method"] == "GET":
+                await self._stream(scope, receive, send)
+            else:
+                await self._others(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await self._hub.start()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._hub.stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        environ = self._environ(scope)
+        environ[FULL] = self._hub.open_connections >= self._most
+        environ[PRINCIPAL] = None
+        response = await asyncio.to_thread(_call, self._app, environ)
+        principal: Principal | None = environ[PRINCIPAL]
+        if principal is None:
+            await _relay(response, send)
+            return
+        await Connection(self._app, self._hub, principal, environ.get(CURSOR)).run(receive, send)
+
+    async def _through_flask(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Any other path of a stream process: health, or an honest 404; never a body to read."""
+        response = await asyncio.to_thread(_call, self._app, self._environ(scope))
+        await _relay(response, send)
+
+    @staticmethod
+    def _environ(scope: Scope) -> dict[str, Any]:
+        environ: dict[str, Any] = build_environ(scope, io.BytesIO())  # type: ignore[arg-type, assignment]
+        environ.pop("CONTENT_LENGTH", None)
+        return environ
+
+
+FULL = "trellis.stream.full"
+CURSOR = "trellis.stream.cursor"
+
+
+def front(app: Flask) -> Streams:
+    """Streams on the event loop and Flask in a bounded pool of threads, at one address."""
+    runtime: Runtime = app.extensions["trellis"]
+    threads = runtime.settings.core.web_threads
+    flask: Any = app.wsgi_app  # its types come from wsgiref, the bridge's are its own
+    bridged: Any = WSGIMiddleware(flask, workers=threads)
+    return Streams(app, bridged)
+
+
+Response = tuple[str, list[tuple[str, str]], bytes]
+
+
+def _call(app: Flask, environ: dict[str, Any]) -> Response:
+    """Run the WSGI application to its end; returns status line, headers and body."""
+    head: list[Any] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        head[:] = [status, headers]
+
+    body: Iterable[bytes] = app.wsgi_app(environ, start_response)
+    try:
+        content = b"".join(body)
+    finally:
+        if hasattr(body, "close"):
+            body.close()
+    return head[0], head[1], content
+
+
+async def _relay(response: Response, send: Send) -> None:
+    status, headers, body = response
+    raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    await send({"type": "http.response.start", "status": int(status[:3]), "headers": raw})
+    await send({"type": "http.response.body", "body": body, "more_body": False})

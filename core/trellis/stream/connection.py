@@ -1,0 +1,124 @@
+"""One connection: what it missed, then what happens, with pings, until either side ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from flask import Flask
+from sqlalchemy.engine import Row
+
+from trellis.contracts import Identity, Principal, port
+from trellis.events import user_audience
+from trellis.feed.reader import entries_after, head
+from trellis.stream.hub import Hub, Subscription
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+# Whether the caller would still be let in is asked this often; a ping goes out every third time.
+_CHECK_SECONDS = 5.0
+_CHECKS_PER_PING = 3
+_PAGE = 500
+
+_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    # nginx would otherwise hold entries back until its buffer is full
+    (b"x-accel-buffering", b"no"),
+]
+
+
+class Connection:
+    """Sends one principal's entries as Server-Sent Events (WHATWG HTML, section 9.2)."""
+
+    def __init__(self, app: Flask, hub: Hub, principal: Principal, cursor: int | None) -> None:
+        self._app, self._hub, self._principal, self._cursor = app, hub, principal, cursor
+        self._audiences = frozenset({user_audience(principal.id)})
+
+    async def run(self, receive: Receive, send: Send) -> None:
+        """Serve until the client leaves, the session ends, or the process stops."""
+        subscription = self._hub.subscribe(self._audiences)
+        gone = asyncio.create_task(_disconnected(receive))
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+            await self._replay(subscription, send)
+            await self._live(subscription, gone, send)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            gone.cancel()
+            self._hub.unsubscribe(subscription)
+
+    async def _replay(self, subscription: Subscription, send: Send) -> None:
+        """Send what lies between the client's cursor and the start of the subscription."""
+        position = subscription.start if self._cursor is None else self._cursor
+        # A cursor from another life of the database would otherwise wait for ever.
+        position = min(position, await asyncio.to_thread(self._head))
+        await _write(send, f"retry: 2000\nid: {position}\n\n")
+        while position < subscription.start:
+            page = await asyncio.to_thread(self._page, position)
+            for entry in page:
+                if entry.position > subscription.start:
+                    return
+                await _write(send, event_text(entry))
+                position = entry.position
+            if len(page) < _PAGE:
+                return
+
+    async def _live(self, subscription: Subscription, gone: asyncio.Task[None], send: Send) -> None:
+        checks = 0
+        while not gone.done():
+            following = asyncio.ensure_future(subscription.entries.get())
+            await asyncio.wait(
+                {following, gone}, timeout=_CHECK_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
+            if following.done():
+                entry = following.result()
+                if entry is None:
+                    return
+                await _write(send, event_text(entry))
+                continue
+            following.cancel()
+            if not gone.done():
+                if not await asyncio.to_thread(self._alive):
+                    return
+                checks += 1
+                if checks % _CHECKS_PER_PING == 0:
+                    await _write(send, ": ping\n\n")
+
+    def _head(self) -> int:
+        with self._app.app_context():
+            return head()
+
+    def _page(self, position: int) -> list[Row[Any]]:
+        with self._app.app_context():
+            return list(entries_after(position, self._audiences, _PAGE))
+
+    def _alive(self) -> bool:
+        with self._app.app_context():
+            return port(Identity).is_alive(self._principal)
+
+
+def event_text(entry: Row[Any]) -> str:
+    """An entry in the form of the event stream; its id is the cursor."""
+    data = {
+        "id": str(entry.event_id),
+        "type": entry.type,
+        "resource": entry.resource,
+        "resource_id": entry.resource_id,
+        "operation": entry.operation,
+        "payload": entry.payload,
+    }
+    return f"id: {entry.position}\nevent: {entry.type}\ndata: {json.dumps(data)}\n\n"
+
+
+async def _write(send: Send, text: str) -> None:
+    await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

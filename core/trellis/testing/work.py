@@ -1,0 +1,59 @@
+"""Running and looking at durable work and the feed from a test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask
+from sqlalchemy import select
+
+from trellis.db.reads import fetch_all
+from trellis.feed.models import FeedEntry
+from trellis.feed.sequencer import sequence
+from trellis.jobs.run import run
+from trellis.outbox.lease import claim
+from trellis.outbox.models import OutboxRow
+
+_MOST = 10_000
+
+
+def run_due(app: Flask, *, failures: bool = False) -> list[str]:
+    """Run all due work of both classes until none is left; returns the names of the tasks run."""
+    names: list[str] = []
+    with app.app_context():
+        while held := [*claim("light", 50), *claim("heavy", 50)]:
+            for one in held:
+                run(one)
+                names.append(one.task)
+            assert len(names) < _MOST, "tasks keep making tasks"
+        sequence()
+        failed = fetch_all(
+            select(OutboxRow.task, OutboxRow.error).where(
+                OutboxRow.error.is_not(None), OutboxRow.done_at.is_(None)
+            )
+        )
+    assert failures or not failed, f"tasks failed: {[tuple(row) for row in failed]}"
+    return names
+
+
+def waiting(app: Flask) -> list[str]:
+    """Names of the tasks that are neither done nor given up, in the order of their making."""
+    with app.app_context():
+        rows = fetch_all(
+            select(OutboxRow.task)
+            .where(OutboxRow.done_at.is_(None), OutboxRow.dead_at.is_(None))
+            .order_by(OutboxRow.id)
+        )
+    return [row.task for row in rows]
+
+
+def events(app: Flask) -> list[dict[str, Any]]:
+    """Type, audience and payload of every event, in the order of the feed."""
+    with app.app_context():
+        sequence()
+        rows = fetch_all(
+            select(FeedEntry.type, FeedEntry.audience, FeedEntry.payload).order_by(
+                FeedEntry.position
+            )
+        )
+    return [dict(row._mapping) for row in rows]
