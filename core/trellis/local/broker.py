@@ -64,7 +64,7 @@ class Broker:
                 guard = sessions.Guard()
                 stack.callback(guard.close)
                 process: Popen[bytes] | None = None
-                while process is None or not self.answers():
+                while process is None or not self._answers():
                     if process is None or process.poll() is not None:
                         self._prepare()
                         process = sessions.spawn(server.argv, pass_fds=server.pass_fds)
@@ -101,13 +101,13 @@ class Broker:
                 ProcessSpec(
                     name="broker",
                     argv=[str(program), *self._options()],
-                    ready=self.answers,
+                    ready=self._answers,
                     before=self._prepare,
                     pass_fds=[lock],
                 )
             ]
 
-    def answers(self) -> bool:
+    def _answers(self) -> bool:
         """Whether the embedded server takes commands now."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(1)
@@ -159,8 +159,9 @@ def _require_answer(redis_url: str) -> None:
         ) as client:
             client.ping()
     except (redis.RedisError, ValueError) as fault:
-        # Not the URL itself, which may hold a password.
+        # Neither the URL nor what does not parse in it, as it may hold a password.
+        reason = "it is no URL of a broker" if isinstance(fault, ValueError) else fault
         raise StartError(
-            f"The broker that TRELLIS_REDIS_URL names does not answer ({fault}): "
+            f"The broker that TRELLIS_REDIS_URL names does not answer ({reason}): "
             "start it, correct the setting, or leave it out to have a broker embedded."
         ) from fault

@@ -69,7 +69,7 @@ class Child:
     def output(self) -> IO[bytes]:
         """The pipe that carries what the running process writes."""
         pipe = self.process.stdout
-        assert pipe is not None  # noqa: S101 - it was started with one
+        assert pipe is not None
         return pipe
 
     def start(self) -> None:

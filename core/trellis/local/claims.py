@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import shutil
 import stat
 import tempfile
 import time
@@ -65,7 +66,7 @@ def socket_path(owner: Path, name: str) -> Path:
 
 @contextmanager
 def private(directory: Path) -> Iterator[None]:
-    """Have `directory` for ourselves, mode 700; it goes when it is empty. Raises StartError."""
+    """Have `directory` for ourselves, with mode 700, and remove it after. Raises StartError."""
     with suppress(FileExistsError):
         directory.mkdir(mode=0o700)
     facts = directory.lstat()
@@ -77,5 +78,4 @@ def private(directory: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):
-            directory.rmdir()
+        shutil.rmtree(directory, ignore_errors=True)

@@ -5,14 +5,25 @@ They are for development alone: whoever reaches them reads every code that is se
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Response, abort, jsonify, render_template, request
+from flask import (
+    Blueprint,
+    Response,
+    abort,
+    jsonify,
+    render_template,
+    request,
+    send_from_directory,
+)
 from flask.typing import ResponseReturnValue
 
+from trellis.api import access
 from trellis.local.mailbox import Mail, Mailbox
 from trellis.local.push_sink import Push, PushSink
 
+_STATIC = Path(__file__).parent / "static"
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; form-action 'self'; "
@@ -36,11 +47,18 @@ def local_pages(mailbox: Mailbox, push_sink: PushSink) -> Blueprint:
         __name__,
         url_prefix="/local",
         template_folder="templates",
-        static_folder="static",
-        static_url_path="/static",
+    )
+    everybody = access(
+        public="a laptop shows what would have been sent; production has no such page"
     )
 
+    @pages.get("/static/<path:filename>", endpoint="static")
+    @everybody
+    def stylesheet(filename: str) -> Response:
+        return send_from_directory(_STATIC, filename)
+
     @pages.get("/mailbox")
+    @everybody
     def mailbox_page() -> ResponseReturnValue:
         to = request.args.get("to") or None
         mails = mailbox.mails(to)
@@ -49,6 +67,7 @@ def local_pages(mailbox: Mailbox, push_sink: PushSink) -> Blueprint:
         return render_template("local/mailbox.html", mails=mails, to=to)
 
     @pages.get("/mailbox/<mail_id>")
+    @everybody
     def mail_page(mail_id: str) -> ResponseReturnValue:
         mail = mailbox.mail(mail_id) or abort(404)
         return (
@@ -56,6 +75,7 @@ def local_pages(mailbox: Mailbox, push_sink: PushSink) -> Blueprint:
         )
 
     @pages.get("/push")
+    @everybody
     def push_page() -> ResponseReturnValue:
         to = request.args.get("to") or None
         pushes = push_sink.pushes(to)

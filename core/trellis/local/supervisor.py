@@ -61,13 +61,13 @@ class Supervisor:
         tiers: Sequence[Sequence[ProcessSpec]],
         *,
         on_ready: Callable[[], None],
-        out: TextIO = sys.stdout,
+        out: TextIO | None = None,
         start_within: float = 60.0,
-        stop_within: float = 4.5,
+        stop_within: float = 4.0,
     ) -> None:
         self._tiers = [[Child(spec) for spec in tier] for tier in tiers]
         self._on_ready = on_ready
-        self._out = out
+        self._out = sys.stdout if out is None else out
         self._start_within = start_within
         self._stop_within = stop_within
         self._reached: list[Child] = []  # the children of the tiers that were started so far

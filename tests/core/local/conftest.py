@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -70,6 +71,14 @@ class Processes:
                 os.kill(pid, signal.SIGKILL)
         for program in self._programs:
             program.process.wait()
+
+
+@pytest.fixture(autouse=True)
+def _runtime_dir(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A place for sockets, with a shorter path than `tmp_path`, that goes with the test."""
+    with tempfile.TemporaryDirectory() as directory:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", directory)
+        yield
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ def test_what_was_written_is_there_after_a_kill_and_a_new_start_at_the_same_url(
 def test_a_data_directory_with_a_long_path_works(tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 100) / ("e" * 100)
     with Broker(deep) as broker:
-        assert broker.answers()
+        assert broker._answers()
 
 
 def test_stopping_twice_and_what_never_started_is_nothing(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_stopping_twice_and_what_never_started_is_nothing(tmp_path: Path) -> Non
     broker.start()
     broker.stop()
     broker.stop()
-    assert not broker.answers()
+    assert not broker._answers()
 
 
 LAUNCHER = """
@@ -117,7 +117,7 @@ def test_a_second_launcher_on_one_data_directory_is_refused_and_harms_nothing(
             Broker(tmp_path).start()
         assert client.get("key") == b"value"
     with Broker(tmp_path) as second:
-        assert second.answers()
+        assert second._answers()
 
 
 def test_the_lock_is_taken_as_long_as_a_server_runs_whose_launcher_is_gone(
@@ -141,7 +141,7 @@ def test_the_lock_is_taken_as_long_as_a_server_runs_whose_launcher_is_gone(
     eventually(lambda: server not in processes.running())
 
     with Broker(tmp_path) as broker:
-        assert broker.answers()
+        assert broker._answers()
 
 
 def test_stale_files_are_harmless(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_stale_files_are_harmless(tmp_path: Path) -> None:
         stale.bind(str(broker._socket))
 
     with broker:
-        assert broker.answers()
+        assert broker._answers()
 
 
 def test_files_that_cannot_be_read_are_given_up(tmp_path: Path) -> None:
@@ -268,11 +268,13 @@ def test_a_given_url_is_used_and_nothing_is_started(tmp_path: Path) -> None:
             assert given.url == ours.url
         with Broker(tmp_path / "b", ours.url).supervised() as nothing:
             assert nothing == []
-        assert ours.answers()
+        assert ours._answers()
     assert not (tmp_path / "b").exists()
 
 
-@pytest.mark.parametrize("url", ["redis://:hidden@localhost:1/0", "mysql://u:hidden@h"])
+@pytest.mark.parametrize(
+    "url", ["redis://:hidden@localhost:1/0", "mysql://u:hidden@h", "redis://:hidden/@h"]
+)
 def test_a_given_url_that_does_not_answer_is_told_without_its_password(
     tmp_path: Path, url: str
 ) -> None:
