@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
 from subprocess import Popen
 from typing import Self
@@ -40,7 +41,6 @@ class Broker:
         self._redis_url = redis_url
         self._files = self._data_dir / "broker"
         self._log = self._files / "server.log"
-        self._socket = claims.socket_path(self._data_dir, "broker.sock")
         self._starts_in_vain = 0
         self._running = ExitStack()
 
@@ -55,6 +55,11 @@ class Broker:
     def url(self) -> str:
         """Where the broker answers as soon as it runs; of our own server it is database 0."""
         return self._redis_url or f"unix://{self._socket}?db=0"
+
+    @cached_property
+    def _socket(self) -> Path:
+        # Not sooner: where a URL is given, there may be no place for sockets.
+        return claims.socket_path(self._data_dir, "broker.sock")
 
     def start(self, within: float = 10.0) -> None:
         """Start the server and wait until it answers; raises StartError when it does not."""

@@ -272,6 +272,16 @@ def test_a_given_url_is_used_and_nothing_is_started(tmp_path: Path) -> None:
     assert not (tmp_path / "b").exists()
 
 
+def test_a_given_url_needs_no_place_for_a_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trellis.local.claims.LONGEST_SOCKET_PATH", 0)
+
+    assert Broker(tmp_path, "redis://cache.internal").url == "redis://cache.internal"
+    with pytest.raises(StartError, match="no directory for the broker's socket"):
+        Broker(tmp_path).start()
+
+
 @pytest.mark.parametrize(
     "url", ["redis://:hidden@localhost:1/0", "mysql://u:hidden@h", "redis://:hidden/@h"]
 )
