@@ -1,7 +1,8 @@
 """The refusals of the domain, and the two answers of a task that failed.
 
-Services raise these; they know nothing of HTTP frameworks. The API turns a `DomainError` into a problem
-document (RFC 9457), the worker reads `Permanent` and `RetryLater`, and the unit of work reads `CommittedRefusal`.
+Services raise these; they know nothing of HTTP frameworks. The API turns a `DomainError` into a
+problem document (RFC 9457), the worker reads `Permanent` and `RetryLater`, and the unit of work
+reads `CommittedRefusal`.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ _RESERVED = frozenset({"type", "title", "status", "detail", "instance", "code", 
 class DomainError(Exception):
     """A refusal that a caller can understand and act on.
 
-    A subclass states `code` (stable for ever, `<plugin>.<name>`), `status` (HTTP) and `title` (the same for every
-    occurrence); `detail` tells of this occurrence. Keyword arguments become extra members of the problem document
-    and must be JSON values, UUIDs or datetimes.
+    A subclass states `code` (stable for ever, `<plugin>.<name>`), `status` (HTTP) and `title` (the
+    same for every occurrence); `detail` tells of this occurrence. Keyword arguments become extra
+    members of the problem document and must be JSON values, UUIDs or datetimes.
     """
 
     code: ClassVar[str] = "core.refused"
@@ -45,7 +46,9 @@ class DomainError(Exception):
     ) -> None:
         """Tell of one occurrence; `retry_after` (seconds) is sent as member and as header."""
         if reserved := _RESERVED & extensions.keys():
-            raise TypeError(f"reserved members of a problem document: {', '.join(sorted(reserved))}")
+            raise TypeError(
+                f"reserved members of a problem document: {', '.join(sorted(reserved))}"
+            )
         super().__init__(detail or self.title)
         self.detail = detail
         self.headers = dict(headers or {})
@@ -58,7 +61,8 @@ class DomainError(Exception):
 class CommittedRefusal(DomainError):
     """A refusal that must be remembered (a reused refresh token, a counted wrong guess).
 
-    The unit of work commits what was written so far and then raises it; every other exception rolls back.
+    The unit of work commits what was written so far and then raises it; every other exception
+    rolls back.
     """
 
 
@@ -135,7 +139,7 @@ class ContentTooLarge(DomainError):
 
 
 class UnsupportedMediaType(DomainError):
-    """The body has a content type that this operation does not take; `Accept` names those that it takes."""
+    """The operation takes no body of this content type; `Accept` names those that it takes."""
 
     code = "core.unsupported_media_type"
     status = 415
@@ -151,7 +155,7 @@ class RangeNotSatisfiable(DomainError):
 
 
 class FieldError(TypedDict):
-    """One fault of an input: where it was found, the JSON pointer to the value, and what is wrong with it."""
+    """One fault of an input: its location, the JSON pointer to the value, and what is wrong."""
 
     location: Location
     pointer: str
@@ -159,7 +163,7 @@ class FieldError(TypedDict):
 
 
 class InvalidInput(DomainError):
-    """The request is well-formed, its values are not acceptable; the member `errors` says which and why."""
+    """The request is well-formed, its values are not acceptable; `errors` says which and why."""
 
     code = "core.invalid_input"
     status = 422

@@ -1,0 +1,38 @@
+"""The HTTP API: routes with access rules, problem documents, pages, and the OpenAPI document."""
+
+from trellis.api.access import (
+    Public,
+    Requires,
+    User,
+    ViewAccess,
+    access,
+    current_principal,
+    undeclared_views,
+    view_access,
+)
+from trellis.api.blueprint import Blueprint
+from trellis.api.conditional import blob_response
+from trellis.api.init import init_api
+from trellis.api.openapi import ApiFault, export_openapi
+from trellis.api.pages import Page, paginate
+from trellis.api.schemas import Schema, Timestamp
+
+__all__ = [
+    "ApiFault",
+    "Blueprint",
+    "Page",
+    "Public",
+    "Requires",
+    "Schema",
+    "Timestamp",
+    "User",
+    "ViewAccess",
+    "access",
+    "blob_response",
+    "current_principal",
+    "export_openapi",
+    "init_api",
+    "paginate",
+    "undeclared_views",
+    "view_access",
+]

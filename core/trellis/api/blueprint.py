@@ -1,0 +1,206 @@
+"""The blueprint of a plugin's routes: flask-smorest's, with the rules of the house."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, cast
+
+import flask_smorest
+from flask import abort, request
+from marshmallow import Schema
+from werkzeug import Response
+
+from trellis.api.access import access
+from trellis.api.arguments import ArgumentsParser
+from trellis.api.declarations import V, View, declare, declared
+from trellis.api.documentation import (
+    arguments_in,
+    as_schema,
+    body_arguments,
+    document_access,
+    document_blob,
+    document_errors,
+    fill_examples,
+    operation_id,
+    possible_errors,
+)
+from trellis.api.pages import Page, next_link, page_schema
+from trellis.api.requests import Operation, body_limit
+from trellis.api.schemas import PageArguments
+from trellis.errors import DomainError
+
+
+class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
+    """Routes below `/v1/<name>`, or below `mount` for a protocol with addresses of its own.
+
+    `name` is the plugin's. Every route states `access`; the other decorators come in any order that
+    flask-smorest permits. The first line of a view's docstring is its summary in the document.
+    Below `/v1` unknown query parameters are refused, elsewhere they are ignored.
+    """
+
+    ARGUMENTS_PARSER = ArgumentsParser()
+
+    access = staticmethod(access)
+    body_limit = staticmethod(body_limit)
+
+    def __init__(
+        self, name: str, import_name: str, *, description: str = "", mount: str | None = None
+    ) -> None:
+        suffix = (mount or "").replace(".", "").replace("/", "-")
+        super().__init__(
+            name + suffix,
+            import_name,
+            url_prefix=f"/v1/{name}" if mount is None else mount,
+            description=description,
+        )
+        self.plugin = name
+        self.mount = mount
+        self.operations: dict[tuple[str, str], Operation] = {}
+        self._prepare_doc_cbks.insert(0, self._prepare_first)
+        self._prepare_doc_cbks.append(self._prepare_last)
+
+    # --- decorators, typed so that views stay typed ---------------------------------------------
+
+    def route(self, rule: str, **options: Any) -> Callable[[V], V]:
+        """Register a view function (`methods=[…]`, default GET) or a MethodView."""
+        return cast("Callable[[V], V]", super().route(rule, **options))
+
+    def get(self, rule: str, **options: Any) -> Callable[[V], V]:
+        """`route` for GET."""
+        return self.route(rule, methods=["GET"], **options)
+
+    def post(self, rule: str, **options: Any) -> Callable[[V], V]:
+        """`route` for POST."""
+        return self.route(rule, methods=["POST"], **options)
+
+    def put(self, rule: str, **options: Any) -> Callable[[V], V]:
+        """`route` for PUT."""
+        return self.route(rule, methods=["PUT"], **options)
+
+    def patch(self, rule: str, **options: Any) -> Callable[[V], V]:
+        """`route` for PATCH."""
+        return self.route(rule, methods=["PATCH"], **options)
+
+    def delete(self, rule: str, **options: Any) -> Callable[[V], V]:
+        """`route` for DELETE."""
+        return self.route(rule, methods=["DELETE"], **options)
+
+    def arguments(self, schema: Any, *, location: str = "json", **options: Any) -> Callable[[V], V]:
+        """Read arguments from `json`, `query`, `form`, `files`, `headers` or `path`."""
+        return cast("Callable[[V], V]", super().arguments(schema, location=location, **options))
+
+    def response(self, status_code: int, schema: Any = None, **options: Any) -> Callable[[V], V]:
+        """State the answer; what the view returns is serialised by the schema."""
+        return cast("Callable[[V], V]", super().response(status_code, schema, **options))
+
+    def alt_response(
+        self, status_code: int, response: Any = None, **options: Any
+    ) -> Callable[[V], V]:
+        """Document an answer that the view makes itself. For errors use `errors`."""
+        return cast("Callable[[V], V]", super().alt_response(status_code, response, **options))
+
+    def etag(self, view: V) -> V:
+        """Send an ETag, answer 304, and demand `If-Match` for writes."""
+        return cast("V", super().etag(view))
+
+    def errors(self, *possible: type[DomainError]) -> Callable[[V], V]:
+        """State the domain errors of a view, besides those that its other decorators bring."""
+
+        def decorator(view: V) -> V:
+            return declare(view, errors=possible)
+
+        return decorator
+
+    def blob(self, content_type: str = "application/octet-stream") -> Callable[[V], V]:
+        """State that the view returns `blob_response(…)`; the content type may hold wildcards."""
+
+        def decorator(view: V) -> V:
+            return declare(view, blob=content_type)
+
+        return decorator
+
+    def paginated(self, item: type[Schema], **options: Any) -> Callable[[V], V]:
+        """The view takes keywords `cursor` and `limit` and returns a `Page` of items."""
+
+        def decorator(view: V) -> V:
+            @wraps(view)
+            def with_link(*args: Any, **kwargs: Any) -> Any:
+                page: Page[Any] = view(*args, **kwargs)
+                if page.next_cursor is None:
+                    return page
+                return page, {"Link": next_link(page.next_cursor)}
+
+            answered = self.response(200, page_schema(item), **options)(with_link)
+            return cast(
+                "V", self.arguments(PageArguments, location="query", as_kwargs=True)(answered)
+            )
+
+        return decorator
+
+    # --- what flask-smorest calls ---------------------------------------------------------------
+
+    def _store_endpoint_docs(
+        self, endpoint: str, obj: View, parameters: Any, tags: Any, **options: Any
+    ) -> None:
+        super()._store_endpoint_docs(endpoint, obj, parameters, tags or [self.plugin], **options)
+        docs = {m: doc for m, doc in self._docs[endpoint].items() if m != "parameters"}
+        for method, doc in docs.items():
+            doc["view"] = obj
+            doc["operation_id"] = operation_id(self.plugin, obj, method, alone=len(docs) == 1)
+            self.operations[f"{self.name}.{endpoint}", method.upper()] = self._operation(doc)
+
+    def _operation(self, doc: dict[str, Any]) -> Operation:
+        content_types = tuple(
+            body.get("content_type") or self.DEFAULT_LOCATION_CONTENT_TYPE_MAPPING[body["in"]]
+            for body in body_arguments(doc)
+        )
+        if not self.url_prefix.startswith("/v1/"):
+            return Operation(content_types)
+        return Operation(
+            content_types,
+            frozenset(
+                field.data_key or name
+                for argument in arguments_in(doc, "query", "querystring")
+                for name, field in _fields(argument["schema"])
+            ),
+        )
+
+    def _prepare_first(
+        self, doc: dict[str, Any], doc_info: dict[str, Any], *, api: Any, method: str, **_: Any
+    ) -> dict[str, Any]:
+        # Runs first: what comes next takes the body out of the arguments.
+        doc_info["errors"] = possible_errors(doc_info, doc_info["view"], method.upper())
+        api.note_operation(
+            doc_info["operation_id"],
+            errors=doc_info["errors"],
+            summary=doc_info["docstring"].get("summary"),
+            bodies=len(body_arguments(doc_info)),
+        )
+        fill_examples(doc_info)
+        return doc
+
+    def _prepare_last(
+        self, doc: dict[str, Any], doc_info: dict[str, Any], *, method: str, **_: Any
+    ) -> dict[str, Any]:
+        view: View = doc_info["view"]
+        doc["operationId"] = doc_info["operation_id"]
+        text = doc_info["docstring"]
+        if sentence := document_access(doc, view, method.upper()):
+            text["description"] = "\n\n".join(filter(None, [text.get("description"), sentence]))
+        if content_type := declared(view, method.upper(), "blob"):
+            document_blob(doc, content_type)
+        document_errors(doc, doc_info["errors"])
+        return doc
+
+    def _check_not_modified(self, etag: str) -> None:
+        # flask-smorest's own 304 lacks the ETag, which RFC 9110 (15.4.5) asks for.
+        if request.method in self.METHODS_CHECKING_NOT_MODIFIED and etag in request.if_none_match:
+            response = Response(status=304)
+            response.set_etag(etag)
+            abort(response)
+
+
+def _fields(schema: Any) -> Any:
+    instance = as_schema(schema)
+    return instance.load_fields.items() if instance else ()

@@ -1,0 +1,156 @@
+"""What the OpenAPI document says of an operation beyond what flask-smorest writes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from marshmallow import Schema
+
+from trellis import errors
+from trellis.api.access import Public, Requires, User, access_rule
+from trellis.api.declarations import View, declared
+from trellis.api.examples import example_of
+from trellis.api.problems import CORE_ERRORS, MEDIA_TYPE, problem_type
+from trellis.errors import DomainError, FieldError
+
+SECURITY_SCHEME = "bearer"
+
+_BODY_LOCATIONS = ("json", "form", "files")
+_BYTES = {"type": "string", "format": "binary"}
+
+
+def operation_id(plugin: str, view: View, method: str, *, alone: bool) -> str:
+    """`media_upload` for a function with one method (`alone`), else `media_get_asset`."""
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", view.__name__).lower()
+    if alone and not isinstance(view, type):
+        return f"{plugin}_{name}"
+    return f"{plugin}_{method}_{name}"
+
+
+def arguments_in(doc: Mapping[str, Any], *locations: str) -> list[dict[str, Any]]:
+    """The `arguments` of a view that are read from one of these locations."""
+    stated = doc.get("arguments", {}).get("parameters", [])
+    return [argument for argument in stated if argument["in"] in locations]
+
+
+def body_arguments(doc: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The `arguments` of a view that are read from the body; OpenAPI knows one at most."""
+    return arguments_in(doc, *_BODY_LOCATIONS)
+
+
+def as_schema(schema: Any) -> Schema | None:
+    """The instance of a schema class or instance; None for what is described in another way."""
+    if isinstance(schema, type) and issubclass(schema, Schema):
+        return schema()
+    return schema if isinstance(schema, Schema) else None
+
+
+def fill_examples(doc: dict[str, Any]) -> None:
+    """Give the bodies of a view's request and responses an example unless the author did."""
+    for argument in arguments_in(doc, "json"):
+        _fill_example(argument, sent=True)
+    for responses in doc.get("response", {}).get("responses", {}).values():
+        for response in responses:
+            if isinstance(response, dict):
+                _fill_example(response, sent=False)
+
+
+def _fill_example(body: dict[str, Any], *, sent: bool) -> None:
+    schema = as_schema(body.get("schema"))
+    if schema is not None and not {"example", "examples"} & body.keys():
+        body["example"] = example_of(schema, sent=sent)
+
+
+def document_access(operation: dict[str, Any], view: View, method: str) -> str | None:
+    """Write the security requirement; returns a sentence for the description."""
+    rule = access_rule(view, method)
+    if isinstance(rule, Requires):
+        operation["security"] = [{SECURITY_SCHEME: [rule.permission]}]
+        return f"Needs the permission `{rule.permission}`."
+    operation["security"] = [{SECURITY_SCHEME: []}] if isinstance(rule, User) else []
+    return None
+
+
+def possible_errors(
+    doc: Mapping[str, Any], view: View, method: str
+) -> tuple[type[DomainError], ...]:
+    """The errors that a view states, and those that its other decorators bring."""
+    stated = list(declared(view, method, "errors") or ())
+    if not isinstance(access_rule(view, method), Public):
+        stated += [errors.Unauthenticated, errors.Forbidden]
+    if doc.get("arguments"):
+        stated.append(errors.InvalidInput)
+    if body_arguments(doc):
+        stated += [errors.ContentTooLarge, errors.UnsupportedMediaType]
+    if arguments_in(doc, "json"):
+        stated.append(errors.MalformedBody)
+    if declared(view, method, "blob"):
+        stated += [errors.PreconditionFailed, errors.RangeNotSatisfiable]
+    return tuple(dict.fromkeys(stated))
+
+
+def document_errors(operation: dict[str, Any], possible: Iterable[type[DomainError]]) -> None:
+    """Write the responses of these errors, one for each status."""
+    by_status: dict[int, list[type[DomainError]]] = {}
+    for error in possible:
+        by_status.setdefault(error.status, []).append(error)
+    for status, of_status in by_status.items():
+        shared = len(of_status) == 1 and of_status[0] in CORE_ERRORS
+        operation["responses"][status] = (
+            of_status[0].__name__ if shared else error_response(of_status)
+        )
+
+
+def error_response(of_status: list[type[DomainError]]) -> dict[str, Any]:
+    """The response object for the errors of one status, with an example of each."""
+    return {
+        "description": "; ".join(error.title for error in of_status),
+        "content": {
+            MEDIA_TYPE: {
+                "schema": {"$ref": "#/components/schemas/CoreProblem"},
+                "examples": {error.code: _problem_example(error) for error in of_status},
+            }
+        },
+    }
+
+
+def _problem_example(error: type[DomainError]) -> dict[str, Any]:
+    value: dict[str, Any] = {
+        "type": problem_type(error.code),
+        "title": error.title,
+        "status": error.status,
+        "code": error.code,
+        "request_id": "0198c0de7a0070008000000000000002",
+    }
+    if error is errors.InvalidInput:
+        fault = FieldError(location="body", pointer="/email", detail="Not a valid email address.")
+        value["errors"] = [fault]
+    return {"summary": error.title, "value": value}
+
+
+def document_blob(operation: dict[str, Any], content_type: str) -> None:
+    """Write what `blob_response` does: whole, part, and unchanged."""
+    content = {content_type: {"schema": _BYTES}}
+    operation.setdefault("parameters", []).extend(
+        {"in": "header", "name": name, "schema": {"type": "string"}, "description": description}
+        for name, description in (
+            ("Range", "One range of bytes; several are answered with the whole."),
+            ("If-Range", "ETag of the part that the client has; if it changed, the whole is sent."),
+            ("If-None-Match", "ETag of what the client has; if unchanged, the answer is 304."),
+        )
+    )
+    headers = {
+        name: {"schema": {"type": "string"}, "description": description}
+        for name, description in (
+            ("ETag", "Changes with the content."),
+            ("Content-Disposition", "Carries the file name."),
+        )
+    }
+    ranged = {"Content-Range": {"schema": {"type": "string"}, "description": "Which part it is."}}
+    operation["responses"] |= {
+        200: {"description": "The whole", "content": content, "headers": headers},
+        206: {"description": "The part asked for", "content": content, "headers": headers | ranged},
+        304: {"description": "The client has it already"},
+    }

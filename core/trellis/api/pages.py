@@ -1,0 +1,169 @@
+"""Lists in pages by keyset: a page begins after the last key seen, whatever changed meanwhile.
+
+A cursor is opaque to clients: base64url of the JSON list of the last row's keys.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import cache
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote, urlencode
+from uuid import UUID
+
+from flask import current_app, request
+from marshmallow import Schema as MarshmallowSchema
+from marshmallow import fields
+from sqlalchemy import ColumnElement, Row, Select, TypeDecorator, and_, literal, or_, tuple_
+from sqlalchemy.sql import operators
+from sqlalchemy.sql.elements import UnaryExpression
+
+from trellis.api.requests import EXTENSION
+from trellis.api.schemas import Schema
+from trellis.api.strict_json import StrictJSON, strict_loads
+from trellis.db import fetch_all
+from trellis.errors import InvalidInput
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Page(Generic[T]):
+    """Some items of a list, and the cursor of the page after it; None on the last page."""
+
+    items: Sequence[T]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True)
+class _Key:
+    column: ColumnElement[Any]
+    descending: bool
+
+    def after(self, value: ColumnElement[Any]) -> ColumnElement[bool]:
+        comparison = operators.lt if self.descending else operators.gt
+        return self.column.operate(comparison, value)
+
+
+def paginate(
+    statement: Select[Any], *order: ColumnElement[Any], cursor: str | None, limit: int
+) -> Page[Row[Any]]:
+    """One page of a select of columns, at most `limit` rows.
+
+    `order` is the only ordering: columns that are never NULL and together unique, each plain or
+    `.desc()`, such as `Asset.created_at.desc(), Asset.id.desc()`.
+    Raises InvalidInput for a cursor that was not made for this order.
+    """
+    keys = [_key(column) for column in order]
+    if cursor is not None:
+        statement = statement.where(_after(keys, _decode(cursor, keys)))
+    # The keys are read under names of their own, so that the statement need not select them.
+    names = [f"_page_key_{number}" for number in range(len(keys))]
+    statement = statement.add_columns(
+        *(key.column.label(name) for key, name in zip(keys, names, strict=True))
+    )
+    rows = fetch_all(statement.order_by(*order).limit(limit + 1))
+    if len(rows) <= limit:
+        return Page(rows, None)
+    last = rows[limit - 1]._mapping
+    return Page(rows[:limit], _encode([last[name] for name in names]))
+
+
+def _key(column: ColumnElement[Any]) -> _Key:
+    if isinstance(column, UnaryExpression) and column.modifier in {
+        operators.desc_op,
+        operators.asc_op,
+    }:
+        return _Key(column.element, column.modifier is operators.desc_op)
+    return _Key(column, descending=False)
+
+
+def _after(keys: Sequence[_Key], values: Sequence[Any]) -> ColumnElement[bool]:
+    bound = [literal(value, key.column.type) for key, value in zip(keys, values, strict=True)]
+    if len({key.descending for key in keys}) == 1:
+        # One direction: a comparison of rows, which an index over the keys answers in one step.
+        left, right = tuple_(*(key.column for key in keys)), tuple_(*bound)
+        return left < right if keys[0].descending else left > right
+    return or_(
+        *(
+            and_(
+                *(same.column == value for same, value in zip(keys[:n], bound[:n], strict=True)),
+                key.after(bound[n]),
+            )
+            for n, key in enumerate(keys)
+        )
+    )
+
+
+def _encode(values: list[Any]) -> str:
+    text = json.dumps(values, default=StrictJSON.default, separators=(",", ":"))
+    return urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+
+def _decode(cursor: str, keys: Sequence[_Key]) -> list[Any]:
+    try:
+        values = strict_loads(urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)))
+        return [_value(key, value) for key, value in zip(keys, values, strict=True)]
+    except (ValueError, TypeError):
+        raise InvalidInput.field(
+            "/cursor", "Not a cursor of this list.", location="query"
+        ) from None
+
+
+def _value(key: _Key, value: Any) -> Any:
+    column_type = key.column.type
+    if isinstance(column_type, TypeDecorator):
+        column_type = column_type.impl_instance
+    kind = column_type.python_type
+    if kind in _READERS and isinstance(value, str):
+        return _READERS[kind](value)
+    if type(value) is not kind:
+        raise ValueError
+    return value
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError
+    return moment
+
+
+_READERS: dict[type, Callable[[str], Any]] = {
+    UUID: UUID,
+    datetime: _moment,
+    date: date.fromisoformat,
+}
+
+
+@cache
+def page_schema(item: type[MarshmallowSchema]) -> type[Schema]:
+    """The schema of a page of items, named after them: `AssetSchema` gives `AssetPageSchema`."""
+    return type(
+        f"{item.__name__.removesuffix('Schema')}PageSchema",
+        (Schema,),
+        {
+            "__module__": item.__module__,
+            "items": fields.List(fields.Nested(item), required=True),
+            "next_cursor": fields.String(
+                required=True,
+                allow_none=True,
+                metadata={"description": "Ask for the next page with it; null on the last page."},
+            ),
+        },
+    )
+
+
+def next_link(cursor: str) -> str:
+    """The value of `Link` (RFC 8288) that leads from this request's page to the next."""
+    query = urlencode([*_other_arguments(), ("cursor", cursor)])
+    public_url = current_app.extensions[EXTENSION].public_url
+    return f'<{public_url}{quote(request.path)}?{query}>; rel="next"'
+
+
+def _other_arguments() -> Iterator[tuple[str, str]]:
+    return ((name, value) for name, value in request.args.items(multi=True) if name != "cursor")

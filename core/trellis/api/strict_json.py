@@ -1,0 +1,124 @@
+"""JSON in and out: what two parsers could read differently is refused, not guessed.
+
+Refused: text that is not UTF-8, duplicate keys, NaN and infinities, numbers beyond 64 bits, nesting
+deeper than `MAX_DEPTH`, and strings with NUL or lone surrogates, which no database stores.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, date, datetime
+from typing import Any, Never
+
+from flask.json.provider import DefaultJSONProvider
+
+MAX_DEPTH = 64
+_INT64 = 2**63
+
+
+def strict_loads(data: str | bytes) -> Any:
+    """Parse JSON. Raises ValueError with a sentence that may be shown to the caller."""
+    try:
+        text = data.decode("utf-8") if isinstance(data, bytes) else data
+        value = json.loads(
+            text,
+            object_pairs_hook=_unique_keys,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            parse_int=_int64,
+        )
+    except UnicodeDecodeError:
+        raise ValueError("The body is not UTF-8.") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{error.msg} at line {error.lineno} column {error.colno}.") from None
+    except RecursionError:
+        raise ValueError("The body is nested too deeply.") from None
+    # Nesting cannot be deeper than the number of brackets, and only an escape can smuggle in a NUL
+    # or a lone surrogate: the ordinary body needs no walk.
+    if text.count("[") + text.count("{") > MAX_DEPTH or "\\u" in text:
+        _check(value)
+    return value
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("An object of the body has the same key twice.")
+    return members
+
+
+def _refuse_constant(name: str) -> Never:
+    raise ValueError(f"{name} is not JSON.")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError("A number of the body is too large.")
+    return number
+
+
+def _int64(digits: str) -> int:
+    if len(digits) <= 20:  # longer ones are out of range, and slow to convert
+        number = int(digits)
+        if -_INT64 <= number < _INT64:
+            return number
+    raise ValueError("A number of the body is too large.")
+
+
+def _check(value: Any) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        deeper: list[Any] = []
+        for item in level:
+            if isinstance(item, str):
+                _check_text(item)
+            elif isinstance(item, list):
+                deeper.extend(item)
+            elif isinstance(item, dict):
+                deeper.extend(item)
+                deeper.extend(item.values())
+        if not deeper:
+            return
+        level = deeper
+    raise ValueError("The body is nested too deeply.")
+
+
+def _check_text(text: str) -> None:
+    if "\x00" in text:
+        raise ValueError("A string of the body contains NUL.")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError("A string of the body contains half a character.") from None
+
+
+class StrictJSON(DefaultJSONProvider):
+    """The application's JSON: strict in, and out as UTF-8 with UTC times ending in `Z`."""
+
+    sort_keys = False
+    ensure_ascii = False
+    compact = True
+
+    @staticmethod
+    def default(value: Any) -> Any:
+        if isinstance(value, datetime):
+            return utc_text(value)
+        if isinstance(value, date):
+            return value.isoformat()
+        return DefaultJSONProvider.default(value)
+
+    def dumps(self, obj: Any, **kwargs: Any) -> str:
+        kwargs.setdefault("default", self.default)
+        return super().dumps(obj, allow_nan=False, **kwargs)
+
+    def loads(self, s: str | bytes, **kwargs: Any) -> Any:
+        return strict_loads(s)
+
+
+def utc_text(moment: datetime) -> str:
+    """RFC 3339 in UTC: `2026-01-31T12:00:00.5Z`. Raises ValueError for a naive datetime."""
+    if moment.tzinfo is None:
+        raise ValueError("a datetime without time zone was about to be sent")
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,363 @@
+"""The OpenAPI document says what the routes do, with names that do not depend on the load order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.views import MethodView
+from jsonschema import Draft202012Validator
+from marshmallow import fields, validate
+from openapi_spec_validator import validate as validate_document
+
+from trellis.api import Blueprint, Page, Schema, Timestamp, blob_response, export_openapi
+from trellis.errors import DomainError, NotFound
+
+
+class Colour(Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class PartSchema(Schema):
+    name = fields.String(required=True, validate=validate.Length(min=6, max=8))
+    parts = fields.List(fields.Nested(lambda: PartSchema()))  # noqa: PLW0108 - not there yet
+
+
+class ThingSchema(Schema):
+    id = fields.UUID(dump_only=True)
+    name = fields.String(required=True, metadata={"example": "Lamp"})
+    password = fields.String(load_only=True)
+    state = fields.String(validate=validate.OneOf(["new", "old"]))
+    colour = fields.Enum(Colour, by_value=True)
+    size = fields.Integer(validate=validate.Range(min=3))
+    share = fields.Float()
+    mail = fields.Email()
+    made_at = Timestamp(allow_none=True)
+    day = fields.Date()
+    labels = fields.Dict(values=fields.String())
+    part = fields.Nested(PartSchema)
+    parts = fields.Nested(PartSchema, many=True)
+    short = fields.Nested(PartSchema(only=["name"]))
+
+
+class Broken(DomainError):
+    """It fell from the shelf."""
+
+    code = "things.broken"
+    status = 404
+    title = "The thing is broken"
+
+
+class SameCode(DomainError):
+    code = "things.broken"
+
+
+def routes() -> Blueprint:
+    things = Blueprint("things", __name__, description="All that is kept.")
+
+    @things.route("/things")
+    class Things(MethodView):
+        @things.access(user=True)
+        @things.paginated(ThingSchema)
+        def get(self, cursor: str | None, limit: int) -> Any:
+            """List things."""
+            return Page([], None)
+
+        @things.access(permission="things.write")
+        @things.arguments(ThingSchema)
+        @things.response(201, ThingSchema)
+        def post(self, body: dict[str, Any]) -> Any:
+            """Make a thing.
+
+            It is new.
+            """
+            return body
+
+    @things.get("/things/<uuid:thing_id>")
+    @things.errors(NotFound, Broken)
+    @things.access(public="a test")
+    @things.response(200, ThingSchema, example={"name": "mine"})
+    def show_thing(thing_id: Any) -> Any:
+        """Show a thing."""
+        return {}
+
+    @things.get("/things/<uuid:thing_id>/content")
+    @things.blob("image/*")
+    @things.errors(NotFound)
+    @things.access(user=True)
+    def download(thing_id: Any) -> Any:
+        """Download a thing."""
+        return blob_response(lambda start, end: iter([b""]), size=0, etag="a", content_type="a/b")
+
+    return things
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask]) -> Flask:
+    protocol = Blueprint("things", __name__, mount="/.well-known")
+
+    @protocol.get("/things.json")
+    @protocol.access(public="a test")
+    @protocol.response(200)
+    def metadata() -> Any:
+        """Describe the protocol."""
+        return {}
+
+    return make_app(routes(), protocol)
+
+
+@pytest.fixture
+def document(app: Flask) -> dict[str, Any]:
+    answer: dict[str, Any] = app.test_client().get("/v1/openapi.json").get_json()
+    return answer
+
+
+def test_document_is_valid(document: dict[str, Any]) -> None:
+    validate_document(document)
+    assert document["openapi"] == "3.1.0"
+    assert document["info"]["version"] == "1.2.3"
+    assert document["servers"] == [{"url": "https://api.example.com"}]
+    assert document["tags"] == [{"name": "things", "description": "All that is kept."}]
+
+
+def test_export_is_the_document(app: Flask, document: dict[str, Any]) -> None:
+    assert json.loads(export_openapi(app)) == document
+
+
+def test_document_is_built_once_and_revalidated(app: Flask) -> None:
+    client = app.test_client()
+    first = client.get("/v1/openapi.json")
+    again = client.get("/v1/openapi.json", headers={"If-None-Match": first.headers["ETag"]})
+    assert (again.status_code, again.data) == (304, b"")
+    assert again.headers["ETag"] == first.headers["ETag"]
+    assert client.head("/v1/openapi.json").headers["Content-Length"] == str(len(first.data))
+
+
+def test_every_operation_is_complete(document: dict[str, Any]) -> None:
+    operations = {operation["operationId"]: operation for operation in operations_of(document)}
+    assert set(operations) == {
+        "things_get_things",
+        "things_post_things",
+        "things_show_thing",
+        "things_download",
+        "things_metadata",
+    }
+    for operation in operations.values():
+        assert operation["summary"]
+        assert operation["tags"] == ["things"]
+        assert "default" in operation["responses"]
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "security", "responses"),
+    [
+        ("/v1/things/things", "get", [{"bearer": []}], {"200", "401", "403", "422"}),
+        (
+            "/v1/things/things",
+            "post",
+            [{"bearer": ["things.write"]}],
+            {"201", "400", "401", "403", "413", "415", "422"},
+        ),
+        ("/v1/things/things/{thing_id}", "get", [], {"200", "404"}),
+        (
+            "/v1/things/things/{thing_id}/content",
+            "get",
+            [{"bearer": []}],
+            {"200", "206", "304", "401", "403", "404", "412", "416"},
+        ),
+        ("/.well-known/things.json", "get", [], {"200"}),
+    ],
+)
+def test_access_and_errors_write_themselves(
+    document: dict[str, Any], path: str, method: str, security: Any, responses: set[str]
+) -> None:
+    operation = document["paths"][path][method]
+    assert operation["security"] == security
+    assert set(operation["responses"]) == responses | {"default"}
+
+
+def test_needed_permission_is_told(document: dict[str, Any]) -> None:
+    description = document["paths"]["/v1/things/things"]["post"]["description"]
+    assert description == "It is new.\n\nNeeds the permission `things.write`."
+
+
+def test_documented_errors_are_problems(document: dict[str, Any]) -> None:
+    codes = set(document["components"]["schemas"]["ErrorCode"]["enum"])
+    assert {"things.broken", "core.not_found", "core.internal_error"} <= codes
+    for operation in operations_of(document):
+        for status, response in responses_of(document, operation):
+            if status == "default" or int(status) >= 400:
+                assert list(response["content"]) == ["application/problem+json"]
+                schema = response["content"]["application/problem+json"]["schema"]
+                assert schema == {"$ref": "#/components/schemas/CoreProblem"}
+
+
+def test_errors_of_one_status_are_told_apart(document: dict[str, Any]) -> None:
+    response = document["paths"]["/v1/things/things/{thing_id}"]["get"]["responses"]["404"]
+    examples = response["content"]["application/problem+json"]["examples"]
+    assert set(examples) == {"core.not_found", "things.broken"}
+    assert examples["things.broken"]["value"]["code"] == "things.broken"
+
+
+def test_examples_keep_their_schema(document: dict[str, Any]) -> None:
+    bodies = [
+        body
+        for operation in operations_of(document)
+        for body in (
+            operation.get("requestBody", {}),
+            *(response for _, response in responses_of(document, operation)),
+        )
+    ]
+    media = [media for body in bodies for media in body.get("content", {}).values()]
+    examples = [
+        (media["schema"], example)
+        for media in media
+        for example in (
+            *(item["value"] for item in media.get("examples", {}).values()),
+            *([media["example"]] if "example" in media else []),
+        )
+    ]
+    assert len(examples) > 10
+    formats = Draft202012Validator.FORMAT_CHECKER
+    for schema, example in examples:
+        whole = {**schema, "components": document["components"]}
+        Draft202012Validator(whole, format_checker=formats).validate(example)
+
+
+def test_examples_come_from_the_schema(document: dict[str, Any]) -> None:
+    body = document["paths"]["/v1/things/things"]["post"]["requestBody"]["content"]
+    example = body["application/json"]["example"]
+    assert "id" not in example
+    assert ThingSchema().load(example)["name"] == "Lamp"
+    shown = document["paths"]["/v1/things/things/{thing_id}"]["get"]["responses"]["200"]
+    assert shown["content"]["application/json"]["example"] == {"name": "mine"}
+
+
+def operations_of(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        operation
+        for path in document["paths"].values()
+        for method, operation in path.items()
+        if method != "parameters"
+    ]
+
+
+def responses_of(document: dict[str, Any], operation: Any) -> list[tuple[str, Any]]:
+    components = document["components"]["responses"]
+    return [
+        (
+            status,
+            components[response["$ref"].rpartition("/")[2]] if "$ref" in response else response,
+        )
+        for status, response in operation["responses"].items()
+    ]
+
+
+def schema_of(module: str, name: str = "AssetSchema") -> type[Schema]:
+    return type(name, (Schema,), {"__module__": module, "id": fields.Integer()})
+
+
+def showing(plugin: str, *schemas: type[Schema]) -> Blueprint:
+    blueprint = Blueprint(plugin, __name__)
+    for number, schema in enumerate(schemas):
+
+        def view() -> Any:
+            """Show."""
+
+        view.__name__ = f"show{number}"
+        shown = blueprint.response(200, schema)(view)
+        blueprint.route(f"/{number}")(blueprint.access(public="a test")(shown))
+    return blueprint
+
+
+def test_schema_names_carry_the_plugin_in_any_order(make_app: Callable[..., Flask]) -> None:
+    media, things = schema_of("trellis_media.schemas"), schema_of("trellis_x_y.schemas.deep")
+    core, prefixed = schema_of("trellis.stream"), schema_of("trellis_media.s", "MediaFileSchema")
+    blueprints = [showing("media", media, core, prefixed), showing("xy", things)]
+    for order in (blueprints, blueprints[::-1]):
+        document = make_app(*order).test_client().get("/v1/openapi.json").get_json()
+        names = set(document["components"]["schemas"])
+        assert {"MediaAsset", "XYAsset", "CoreAsset", "MediaFile"} <= names
+        path = document["paths"]["/v1/xy/0"]["get"]["responses"]["200"]
+        ref = path["content"]["application/json"]["schema"]["$ref"]
+        assert ref == "#/components/schemas/XYAsset"
+
+
+def undocumented() -> Blueprint:
+    blueprint = showing("media")
+
+    @blueprint.get("/bare")
+    @blueprint.response(200)
+    def bare() -> None:
+        pass
+
+    return blueprint
+
+
+def twice_the_same_function() -> Blueprint:
+    blueprint = showing("media", schema_of("trellis_media.schemas"))
+    more = showing("media", schema_of("trellis_media.schemas", "OtherSchema"))
+    blueprint.add_url_rule("/more", "more", _view_of(more))
+    return blueprint
+
+
+def _view_of(blueprint: Blueprint) -> Any:
+    return next(iter(blueprint._docs.values()))["get"]["view"]
+
+
+def two_bodies() -> Blueprint:
+    blueprint = Blueprint("media", __name__)
+
+    @blueprint.post("/x")
+    @blueprint.arguments(schema_of("trellis_media.schemas"))
+    @blueprint.arguments(schema_of("trellis_media.schemas", "FormSchema"), location="form")
+    def upload(*bodies: Any) -> None:
+        """Upload."""
+
+    return blueprint
+
+
+def same_code() -> Blueprint:
+    blueprint = Blueprint("media", __name__)
+
+    @blueprint.get("/x")
+    @blueprint.errors(Broken, SameCode)
+    def show() -> None:
+        """Show."""
+
+    return blueprint
+
+
+@pytest.mark.parametrize(
+    ("blueprint", "cause"),
+    [
+        (undocumented, "operation media_bare has no docstring"),
+        (twice_the_same_function, "two operations are called media_show0"),
+        (two_bodies, "operation media_upload reads the body twice"),
+        (same_code, "two errors have the code things.broken"),
+        (
+            lambda: showing(
+                "media", schema_of("trellis_media.schemas"), schema_of("trellis_media.more")
+            ),
+            "two schemas are called MediaAsset",
+        ),
+    ],
+)
+def test_faults_are_gathered_with_their_plugin(
+    make_app: Callable[..., Flask], blueprint: Callable[[], Blueprint], cause: str
+) -> None:
+    faults: list[Any] = []
+    make_app(routes(), blueprint(), faults=faults)
+    assert ("media", cause) in {(fault.plugin, fault.cause) for fault in faults}
+    assert {fault.plugin for fault in faults} == {"media"}
+
+
+def test_whatever_a_blueprint_raises_is_a_fault(make_app: Callable[..., Flask]) -> None:
+    faults: list[Any] = []
+    make_app(showing("media"), Blueprint("media", __name__), routes(), faults=faults)
+    assert [fault.plugin for fault in faults] == ["media"]

@@ -1,0 +1,244 @@
+"""Lists come in keyset pages that hold while the list changes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from marshmallow import fields
+from sqlalchemy import (
+    Column,
+    Date,
+    Float,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Uuid,
+    delete,
+    insert,
+    select,
+)
+
+from trellis.api import Blueprint, Page, Schema, Timestamp, paginate
+from trellis.api.strict_json import StrictJSON
+from trellis.db import UTCDateTime, db, unit_of_work
+from trellis.db.engine import init_engine
+from trellis.errors import InvalidInput
+
+THINGS = Table(
+    "things_things",
+    MetaData(),
+    Column("id", Uuid, primary_key=True),
+    Column("made_at", UTCDateTime, nullable=False),
+    Column("day", Date, nullable=False),
+    Column("name", String, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("share", Float, nullable=False),
+)
+C = THINGS.c
+START = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+class FilterSchema(Schema):
+    name = fields.String()
+
+
+class ThingSchema(Schema):
+    id = fields.UUID()
+    made_at = Timestamp()
+    count = fields.Integer()
+
+
+def row(number: int) -> dict[str, Any]:
+    return {
+        "id": UUID(int=number),
+        "made_at": START + timedelta(microseconds=number // 4),
+        "day": date(2026, 1, 1 + number % 3),
+        "name": f"näme {number % 5}",
+        "count": number % 2,
+        "share": number / 7,
+    }
+
+
+def write(statement: Any, values: Any = None) -> None:
+    with unit_of_work() as unit:
+        unit.session.execute(statement, values)
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask], tmp_path: Path) -> Iterator[Flask]:
+    things = Blueprint("things", __name__)
+
+    @things.get("/list")
+    @things.access(public="a test")
+    @things.arguments(FilterSchema, location="query")
+    @things.paginated(ThingSchema)
+    def show(query: dict[str, Any], *, cursor: str | None, limit: int) -> Page[Any]:
+        """List things."""
+        statement = select(C.made_at, C.count, C.id)
+        if "name" in query:
+            statement = statement.where(C.name == query["name"])
+        return paginate(statement, C.made_at.desc(), C.id.desc(), cursor=cursor, limit=limit)
+
+    app = make_app(things)
+    init_engine(app, f"sqlite:///{tmp_path}/pages.sqlite")
+    with app.app_context():
+        THINGS.create(db.engine)
+        write(insert(THINGS), [row(number) for number in random.sample(range(50), 50)])
+        yield app
+        db.engine.dispose()
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+def test_walk_by_cursor(client: FlaskClient) -> None:
+    seen: list[str] = []
+    cursor: str | None = None
+    for _ in range(4):
+        query = {"limit": 15} | ({"cursor": cursor} if cursor else {})
+        answer = client.get("/v1/things/list", query_string=query).get_json()
+        seen += [item["id"] for item in answer["items"]]
+        cursor = answer["next_cursor"]
+    assert cursor is None
+    assert seen == [str(UUID(int=number)) for number in reversed(range(50))]
+
+
+def test_walk_by_link_keeps_the_other_parameters(client: FlaskClient) -> None:
+    url: str | None = "/v1/things/list?name=n%C3%A4me+3&limit=4"
+    seen = []
+    while url:
+        response = client.get(url)
+        seen += [UUID(item["id"]).int for item in response.get_json()["items"]]
+        link = response.headers.get("Link")
+        assert (link is None) == (response.get_json()["next_cursor"] is None)
+        url = None
+        if link:
+            target, relation = link.split("; ")
+            assert relation == 'rel="next"'
+            assert target.startswith("<https://api.example.com/v1/things/list?")
+            parts = urlsplit(target.strip("<>"))
+            assert parse_qs(parts.query)["name"] == ["näme 3"]
+            url = f"{parts.path}?{parts.query}"
+    assert seen == [number for number in reversed(range(50)) if number % 5 == 3]
+
+
+def test_rows_are_read_by_column_name(client: FlaskClient) -> None:
+    # `count` and `index` are methods of every tuple
+    answer = client.get("/v1/things/list?limit=1").get_json()
+    assert answer["items"][0]["count"] == 49 % 2
+
+
+def test_default_is_twenty(client: FlaskClient) -> None:
+    assert len(client.get("/v1/things/list").get_json()["items"]) == 20
+
+
+@pytest.mark.parametrize("limit", ["0", "101", "-1", "x", "1e3"])
+def test_limit_is_bounded(client: FlaskClient, limit: str) -> None:
+    response = client.get("/v1/things/list", query_string={"limit": limit})
+    assert response.status_code == 422
+    assert response.get_json()["errors"][0]["pointer"] == "/limit"
+
+
+def test_e10_walk_holds_while_rows_come_and_go(app: Flask) -> None:
+    statement = select(C.id)
+    order = (C.made_at.desc(), C.id.desc())
+    first = paginate(statement, *order, cursor=None, limit=10)
+    write(delete(THINGS).where(C.id == first.items[-1].id))  # the row under the cursor
+    write(delete(THINGS).where(C.id == UUID(int=20)))
+    write(insert(THINGS), [row(number) for number in range(50, 60)])  # before the cursor
+    seen = [item.id.int for item in first.items]
+    cursor = first.next_cursor
+    while cursor:
+        page = paginate(statement, *order, cursor=cursor, limit=10)
+        seen += [item.id.int for item in page.items]
+        cursor = page.next_cursor
+    assert seen == [number for number in reversed(range(50)) if number != 20]
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        (C.id,),
+        (C.id.desc(),),
+        (C.name, C.id),
+        (C.name.asc(), C.id.desc()),
+        (C.count.desc(), C.day, C.id),
+        (C.share.desc(), C.id),
+        (C.day.desc(), C.made_at.desc(), C.id.desc()),
+    ],
+    ids=str,
+)
+def test_orders(app: Flask, order: tuple[Any, ...]) -> None:
+    expected = [item.id for item in paginate(select(C.id), *order, cursor=None, limit=100).items]
+    assert len(expected) == 50
+    seen = []
+    cursor: str | None = None
+    while True:
+        page = paginate(select(C.id), *order, cursor=cursor, limit=7)
+        seen += [item.id for item in page.items]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert seen == expected
+
+
+def cursor_of(values: Any) -> str:
+    import json
+    from base64 import urlsafe_b64encode
+
+    return urlsafe_b64encode(json.dumps(values, default=StrictJSON.default).encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "",
+        "x",
+        "!!!!",
+        "ä",
+        "%00",
+        "W10=",
+        cursor_of({}),
+        cursor_of([START]),
+        cursor_of([START, UUID(int=1), 1]),
+        cursor_of([1, UUID(int=1)]),
+        cursor_of([START, "no uuid"]),
+        cursor_of([START, None]),
+        cursor_of(["2026-01-31T12:00:00", UUID(int=1)]),
+        cursor_of(["31 January", UUID(int=1)]),
+        cursor_of([START, [1]]),
+        "W" * 1001,
+    ],
+)
+def test_foreign_cursor_is_a_field_error(client: FlaskClient, cursor: str) -> None:
+    response = client.get("/v1/things/list", query_string={"cursor": cursor})
+    assert response.status_code == 422
+    [error] = response.get_json()["errors"]
+    assert (error["location"], error["pointer"]) == ("query", "/cursor")
+
+
+@pytest.mark.parametrize("values", [[True], [1.5], ["1"], [2**63]])
+def test_cursor_types_are_those_of_the_columns(app: Flask, values: list[Any]) -> None:
+    with pytest.raises(InvalidInput):
+        paginate(select(C.id), C.count, cursor=cursor_of(values), limit=1)
+
+
+def test_page_is_documented(client: FlaskClient) -> None:
+    document = client.get("/v1/openapi.json").get_json()
+    operation = document["paths"]["/v1/things/list"]["get"]
+    limit = next(p for p in operation["parameters"] if p["name"] == "limit")
+    assert limit["schema"] == {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
+    schema = operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
+    assert schema.endswith("ThingPage")
