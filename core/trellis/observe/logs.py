@@ -1,0 +1,125 @@
+"""Logging for the whole process: structlog and the standard library, one shape, no secret in it."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any, Literal, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+MASK = "***"
+
+# A key that contains one of these words holds something that opens something.
+_SECRET_WORD = re.compile(
+    r"password|passphrase|secret|token|authorization|cookie|credential|api[-_]?key|private[-_]?key",
+    re.IGNORECASE,
+)
+_SECRET_NAMES = frozenset({"code", "otp", "pin"})
+# What such a text always contains comes first: most texts need no pattern.
+_IN_TEXT = (
+    (" ", re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]+", re.IGNORECASE), rf"\1 {MASK}"),
+    ("@", re.compile(r"(?<=://)([^/\s:@]*):[^/\s@]+@"), rf"\1:{MASK}@"),
+    ("eyJ", re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]+"), MASK),  # a signed token
+)
+# They tell what they do at a level at which ours tells what matters.
+_CHATTY = ("PIL", "alembic", "rq")
+
+
+class _Stderr(logging.StreamHandler[TextIO]):
+    """Writes to what `sys.stderr` is now, not to what it was when logging was set up."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, value: TextIO) -> None:
+        raise AttributeError("always sys.stderr")
+
+
+def configure_logging(
+    level: Literal["debug", "info", "warning", "error"], form: Literal["json", "console"]
+) -> None:
+    """Route structlog and stdlib logging to stderr; may be called again, the last call holds."""
+    before_rendering: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+        mask_secrets,
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            *before_rendering,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = _Stderr()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=before_rendering,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _renderer(form),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        if isinstance(old, _Stderr):
+            root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
+
+
+def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Blot out values whose key names a secret, and credentials inside texts."""
+    return {name: _masked(name, value) for name, value in event.items()}
+
+
+def _masked(name: str, value: Any) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    if _names_secret(name):
+        return MASK
+    if isinstance(value, str):
+        for mark, pattern, replacement in _IN_TEXT:
+            if mark in value:
+                value = pattern.sub(replacement, value)
+    elif isinstance(value, Mapping):
+        return {part: _masked(str(part), inner) for part, inner in value.items()}
+    elif isinstance(value, list | tuple):
+        return [_masked("", inner) for inner in value]
+    return value
+
+
+@functools.lru_cache(maxsize=1024)
+def _names_secret(name: str) -> bool:
+    return name.lower() in _SECRET_NAMES or _SECRET_WORD.search(name) is not None
+
+
+def _renderer(form: Literal["json", "console"]) -> Processor:
+    if form == "json":
+        return structlog.processors.JSONRenderer(default=repr)
+    # The default formatter of traces shows local variables, secrets among them.
+    return structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )

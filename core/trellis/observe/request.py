@@ -1,0 +1,61 @@
+"""One id, one log line and one set of figures for every request."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import structlog
+from flask import Flask, Response, g, request
+
+from trellis.db.ids import new_id
+from trellis.observe.metrics import observe_request
+from trellis.observe.statements import start_counting, statement_count
+
+log = structlog.get_logger("trellis.access")
+
+_SANE_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+# Asked every few seconds by machines: worth a line only when somebody looks for it.
+_QUIET = ("/health/", "/metrics")
+
+
+def watch(app: Flask) -> None:
+    """Register the hooks; before all others, so that theirs run in between."""
+    app.before_request(_begin)
+    app.after_request(_end)
+
+
+def request_id() -> str:
+    """The id of the current request, as its caller gets it in `X-Request-Id`."""
+    identifier: str = g.request_id
+    return identifier
+
+
+def _begin() -> None:
+    given = request.headers.get("X-Request-Id", "")
+    g.request_id = given if _SANE_ID.fullmatch(given) else new_id().hex
+    g.request_began = time.perf_counter()
+    start_counting()
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=g.request_id)
+    if request.blueprint is not None:
+        structlog.contextvars.bind_contextvars(plugin=request.blueprint)
+
+
+def _end(response: Response) -> Response:
+    response.headers["X-Request-Id"] = g.request_id
+    seconds = time.perf_counter() - g.request_began
+    # The template, never the path: a path names things, and there are endlessly many.
+    route = request.url_rule.rule if request.url_rule is not None else None
+    operation = f"{request.method} {route}" if route is not None else "unmatched"
+    observe_request(operation, response.status_code, seconds, statement_count())
+    write = log.debug if route is not None and route.startswith(_QUIET) else log.info
+    write(
+        "request",
+        method=request.method,
+        route=route,
+        status=response.status_code,
+        duration_ms=round(seconds * 1000, 2),
+        statements=statement_count(),
+    )
+    return response
