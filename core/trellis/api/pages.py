@@ -18,7 +18,7 @@ from uuid import UUID
 from flask import current_app, request
 from marshmallow import Schema as MarshmallowSchema
 from marshmallow import fields
-from sqlalchemy import ColumnElement, Row, Select, TypeDecorator, and_, literal, or_, tuple_
+from sqlalchemy import ColumnElement, Row, TypeDecorator, and_, literal, or_, tuple_
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import UnaryExpression
 
@@ -26,6 +26,7 @@ from trellis.api.requests import EXTENSION
 from trellis.api.schemas import Schema
 from trellis.api.strict_json import StrictJSON, strict_loads
 from trellis.db import fetch_all
+from trellis.db.reads import Columns
 from trellis.errors import InvalidInput
 
 T = TypeVar("T")
@@ -50,7 +51,7 @@ class _Key:
 
 
 def paginate(
-    statement: Select[Any], *order: ColumnElement[Any], cursor: str | None, limit: int
+    statement: Columns, *order: ColumnElement[Any], cursor: str | None, limit: int
 ) -> Page[Row[Any]]:
     """One page of a select of columns, at most `limit` rows.
 
