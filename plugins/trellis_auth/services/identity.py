@@ -1,0 +1,103 @@
+"""The `Identity` port: from an access token to the person who is calling."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+
+from sqlalchemy import bindparam, select
+
+from trellis.contracts import Principal
+from trellis.db import database_now, fetch_one
+from trellis.db.reads import Found
+from trellis.errors import Unauthenticated
+from trellis.runtime import runtime
+from trellis_auth.models import Device, Session, User
+from trellis_auth.services import accounts
+from trellis_auth.services.tokens import AccessClaims, read_access_token
+
+_MOST_REMEMBERED = 10_000
+
+_alive = (
+    select(Session.user_id, User.role, Device.installation_id)
+    .join(User, User.id == Session.user_id)
+    .join(Device, Device.id == Session.device_id)
+    .where(
+        Session.id == bindparam("session_id"),
+        Session.ended_at.is_(None),
+        Session.expires_at > database_now(),
+        User.closed_at.is_(None),
+    )
+)
+
+
+class SessionIdentity:
+    """Implements `trellis.contracts.Identity`.
+
+    That a token is genuine is remembered until it expires. Whether its session goes on is read from
+    the database for each request, so that an ended one is refused at once in every process.
+    """
+
+    def __init__(self) -> None:
+        self._remembered: dict[bytes, AccessClaims] = {}
+        self._lock = threading.Lock()
+
+    def authenticate(self, authorization: str | None) -> Principal | None:
+        if authorization is None:
+            return None
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        claims = self._claims(token.strip())
+        row = fetch_one(_alive, session_id=claims.session_id)
+        if row is None or row.user_id != claims.user_id:
+            raise Unauthenticated("The session has ended.")
+        return _principal(claims, row)
+
+    def is_alive(self, principal: Principal) -> bool:
+        row = fetch_one(_alive, session_id=principal.session_id)
+        return row is not None and row.user_id == principal.id and row.role == principal.kind
+
+    def ensure_operator(self, email: str, password: str) -> bool:
+        return accounts.create_operator(email, password)
+
+    def _claims(self, token: str) -> AccessClaims:
+        digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+        claims = self._remembered.get(digest)
+        if claims is None:
+            claims = read_access_token(token)
+            self._remember(digest, claims)
+        elif claims.expires_at <= time.time():
+            self._remembered.pop(digest, None)
+            raise Unauthenticated
+        return claims
+
+    def _remember(self, digest: bytes, claims: AccessClaims) -> None:
+        with self._lock:
+            while len(self._remembered) >= _MOST_REMEMBERED:
+                # The oldest: all live equally long, so it is the first to expire.
+                self._remembered.pop(next(iter(self._remembered)), None)
+            self._remembered[digest] = claims
+
+
+def _principal(claims: AccessClaims, row: Found) -> Principal:
+    return Principal(
+        id=claims.user_id,
+        kind=row.role,
+        permissions=_every_permission() if row.role == "operator" else frozenset(),
+        session_id=claims.session_id,
+        device_id=row.installation_id,
+    )
+
+
+def _every_permission() -> frozenset[str]:
+    plugins = runtime().plugins.values()
+    return frozenset(
+        permission.name for loaded in plugins for permission in loaded.plugin.permissions
+    )
+
+
+def identity() -> SessionIdentity:
+    """The provider of the port."""
+    return SessionIdentity()

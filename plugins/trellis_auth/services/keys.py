@@ -1,0 +1,73 @@
+"""The keys that sign access tokens: rows, made when the first one is needed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+from joserfc.jwk import ECKey
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from trellis.db import fetch_all, fetch_one, fetch_value, unit_of_work, utcnow
+from trellis_auth.models import SigningKey
+
+ALGORITHM: Final = "ES256"
+
+_newest = select(SigningKey.kid, SigningKey.private_jwk).order_by(SigningKey.number.desc()).limit(1)
+
+
+@dataclass(frozen=True)
+class Signer:
+    """The key that signs, and the id under which its public half is published."""
+
+    kid: str
+    key: ECKey
+
+
+def signer() -> Signer:
+    """The key that signs at present."""
+    row = fetch_one(_newest)
+    if row is None:
+        _make_first()
+        row = fetch_one(_newest)
+        assert row is not None
+    return Signer(row.kid, _imported(row.private_jwk))
+
+
+def public_key(kid: str) -> ECKey | None:
+    """The public half of a key of ours."""
+    jwk = fetch_value(select(SigningKey.public_jwk).where(SigningKey.kid == kid))
+    return None if jwk is None else _imported(json.dumps(jwk))
+
+
+def published() -> Sequence[dict[str, Any]]:
+    """The public halves of all keys (RFC 7517)."""
+    signer()
+    rows = fetch_all(select(SigningKey.public_jwk).order_by(SigningKey.number))
+    return [row.public_jwk for row in rows]
+
+
+@lru_cache(maxsize=16)
+def _imported(jwk: str) -> ECKey:
+    return ECKey.import_key(json.loads(jwk))
+
+
+def _make_first() -> None:
+    """Make the first key. Of processes that try at once one succeeds: the number is unique."""
+    key = ECKey.generate_key("P-256", parameters={"use": "sig", "alg": ALGORITHM})
+    kid = key.thumbprint()
+    with unit_of_work() as uow:
+        row = SigningKey(
+            kid=kid,
+            number=1,
+            public_jwk={**key.as_dict(private=False), "kid": kid},
+            private_jwk=json.dumps(key.as_dict(private=True)),
+            created_at=utcnow(),
+        )
+        with suppress(IntegrityError), uow.session.begin_nested():
+            uow.session.add(row)
