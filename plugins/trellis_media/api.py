@@ -1,0 +1,100 @@
+"""Routes: a user's own pictures."""
+
+from __future__ import annotations
+
+from typing import Any, BinaryIO, cast
+from uuid import UUID
+
+from flask import Response
+from werkzeug.datastructures import FileStorage
+
+from trellis.api import Blueprint, Page, blob_response, current_principal
+from trellis.errors import NotFound
+from trellis_media import services
+from trellis_media.errors import (
+    AssetTooLarge,
+    NotReady,
+    QuotaExceeded,
+    TooManyPixels,
+    UnsupportedContent,
+)
+from trellis_media.schemas import AssetSchema, UploadSchema
+from trellis_media.settings import MediaSettings
+
+# Boundaries and headers of the multipart body, beside the file itself.
+_ENVELOPE_BYTES = 64 * 1024
+
+blueprint = Blueprint("media", __name__, description="Upload, transform and deliver files.")
+
+
+@blueprint.route("/assets", methods=["POST"])
+@blueprint.access(user=True)
+@blueprint.body_limit(lambda: MediaSettings.current().max_upload_bytes + _ENVELOPE_BYTES)
+@blueprint.errors(UnsupportedContent, AssetTooLarge, TooManyPixels, QuotaExceeded)
+@blueprint.arguments(UploadSchema, location="files", as_kwargs=True)
+@blueprint.response(201, AssetSchema)
+def upload_asset(file: FileStorage) -> Any:
+    """Upload a picture.
+
+    The answer comes when it is stored for good. Its renditions are made then; the stream and the
+    inbox tell when it is ready.
+    """
+    stream = cast("BinaryIO", file.stream)
+    asset = services.upload(current_principal(), stream, file.filename or "")
+    return asset, {"Location": f"/v1/media/assets/{asset['id']}"}
+
+
+@blueprint.route("/assets")
+@blueprint.access(user=True)
+@blueprint.paginated(AssetSchema)
+def list_assets(*, cursor: str | None, limit: int) -> Page[Any]:
+    """List the caller's pictures, the newest first."""
+    return services.list_assets(current_principal().id, cursor=cursor, limit=limit)
+
+
+@blueprint.route("/assets/<uuid:asset_id>")
+@blueprint.access(user=True)
+@blueprint.errors(NotFound)
+@blueprint.response(200, AssetSchema)
+def get_asset(asset_id: UUID) -> Any:
+    """Get one picture's state, facts and addresses."""
+    return services.get_asset(current_principal().id, asset_id)
+
+
+@blueprint.route("/assets/<uuid:asset_id>", methods=["DELETE"])
+@blueprint.access(user=True)
+@blueprint.errors(NotFound)
+@blueprint.response(204)
+def delete_asset(asset_id: UUID) -> None:
+    """Delete a picture with its renditions."""
+    services.delete_asset(current_principal().id, asset_id)
+
+
+@blueprint.route("/assets/<uuid:asset_id>/content")
+@blueprint.access(user=True)
+@blueprint.errors(NotFound)
+@blueprint.blob("image/*")
+def get_content(asset_id: UUID) -> Response:
+    """Download the original, byte for byte as it was uploaded."""
+    return _response(services.original(current_principal().id, asset_id), inline=False)
+
+
+@blueprint.route("/assets/<uuid:asset_id>/renditions/<name>")
+@blueprint.access(user=True)
+@blueprint.errors(NotFound, NotReady)
+@blueprint.blob("image/webp")
+def get_rendition(asset_id: UUID, name: str) -> Response:
+    """Download a rendition, `small` or `large`."""
+    return _response(services.rendition(current_principal().id, asset_id, name), inline=True)
+
+
+def _response(blob: services.Blob, *, inline: bool) -> Response:
+    return blob_response(
+        blob.read,
+        size=blob.size,
+        etag=blob.etag,
+        content_type=blob.content_type,
+        filename=blob.filename,
+        inline=inline,
+        last_modified=blob.last_modified,
+    )

@@ -1,0 +1,24 @@
+"""What media declares to the core."""
+
+from __future__ import annotations
+
+from trellis.contracts import BlobStore, Identity, Messenger
+from trellis.plugin import Every, PersonalData, Plugin
+
+
+class MediaPlugin(Plugin):
+    """Upload, transform and deliver files."""
+
+    name = "media"
+    core = ">=1.0,<2"
+    settings = "settings:MediaSettings"
+    uses = (Identity, BlobStore)
+    wants = (Messenger,)
+    publishes = (
+        "events:AssetUploaded",
+        "events:AssetReady",
+        "events:AssetFailed",
+        "events:AssetDeleted",
+    )
+    personal_data = PersonalData(export="services:export_user", erase="services:erase_user")
+    schedules = (Every(task="media.sweep_orphans", hours=1),)

@@ -1,0 +1,28 @@
+"""The verbs of this plugin; the only place that writes its tables and its objects."""
+
+from __future__ import annotations
+
+from trellis_media.services.assets import Blob, delete_asset, erase_user, original, rendition
+from trellis_media.services.decoding import Decoded, decode
+from trellis_media.services.objects import delete_objects, sweep_orphans
+from trellis_media.services.renditions import make_renditions
+from trellis_media.services.uploads import add_ready_assets, upload
+from trellis_media.services.views import export_user, get_asset, list_assets
+
+__all__ = [
+    "Blob",
+    "Decoded",
+    "add_ready_assets",
+    "decode",
+    "delete_asset",
+    "delete_objects",
+    "erase_user",
+    "export_user",
+    "get_asset",
+    "list_assets",
+    "make_renditions",
+    "original",
+    "rendition",
+    "sweep_orphans",
+    "upload",
+]

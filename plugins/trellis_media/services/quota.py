@@ -1,0 +1,46 @@
+"""How much a user may keep: one row a user counts it, so uploads at once cannot share the rest."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from trellis.db import UnitOfWork, fetch_value
+from trellis_media.errors import QuotaExceeded
+from trellis_media.models import Usage
+from trellis_media.settings import MediaSettings
+
+
+def check(owner_id: UUID, size: int) -> None:
+    """Refuse early what `reserve` would refuse. Raises `QuotaExceeded`."""
+    used = fetch_value(select(Usage.size).where(Usage.owner_id == owner_id)) or 0
+    if used + size > MediaSettings.current().quota_bytes:
+        raise _exceeded()
+
+
+def reserve(uow: UnitOfWork, owner_id: UUID, size: int) -> None:
+    """Count bytes, unless they are too many. Raises `QuotaExceeded`."""
+    dialect = sqlite if uow.session.get_bind().dialect.name == "sqlite" else postgresql
+    uow.session.execute(
+        dialect.insert(Usage).values(owner_id=owner_id, size=0).on_conflict_do_nothing()
+    )
+    fits = update(Usage).where(
+        Usage.owner_id == owner_id, Usage.size + size <= MediaSettings.current().quota_bytes
+    )
+    counted = uow.session.execute(fits.values(size=Usage.size + size).returning(Usage.size))
+    if counted.first() is None:
+        raise _exceeded()
+
+
+def release(uow: UnitOfWork, owner_id: UUID, size: int) -> None:
+    """Count bytes no longer."""
+    uow.session.execute(
+        update(Usage).where(Usage.owner_id == owner_id).values(size=Usage.size - size)
+    )
+
+
+def _exceeded() -> QuotaExceeded:
+    quota = MediaSettings.current().quota_bytes
+    return QuotaExceeded(f"All files together may have {quota} bytes.", quota_bytes=quota)

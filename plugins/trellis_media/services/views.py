@@ -1,0 +1,105 @@
+"""An asset as callers see it, and the cached reads of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+
+from trellis.api import Page, paginate
+from trellis.api.strict_json import utc_text
+from trellis.cache import cached
+from trellis.db import fetch_all, fetch_one
+from trellis.errors import NotFound
+from trellis.runtime import runtime
+from trellis_media.models import Asset
+
+RENDITION_TYPE = "image/webp"
+
+_SECONDS = 300
+_SHOWN = select(
+    Asset.id,
+    Asset.state,
+    Asset.failure,
+    Asset.content_type,
+    Asset.filename,
+    Asset.size,
+    Asset.width,
+    Asset.height,
+    Asset.thumbhash,
+    Asset.renditions,
+    Asset.created_at,
+)
+
+
+def tag_of(owner_id: UUID) -> str:
+    """The cache tag of everything that is read of one user's assets."""
+    return f"media.assets:{owner_id}"
+
+
+def _tags(owner_id: UUID, **_: Any) -> Iterable[str]:
+    return [tag_of(owner_id)]
+
+
+def list_assets(owner_id: UUID, *, cursor: str | None, limit: int) -> Page[Mapping[str, Any]]:
+    """A page of a user's assets, the newest first."""
+    page = _page(owner_id, cursor, limit)
+    return Page(page["items"], page["next_cursor"])
+
+
+def get_asset(owner_id: UUID, asset_id: UUID) -> Mapping[str, Any]:
+    """One asset of a user. Raises NotFound."""
+    found = _asset(owner_id, asset_id)
+    if found is None:
+        raise NotFound
+    return found
+
+
+def export_user(user_id: UUID) -> Mapping[str, Any]:
+    """What this plugin holds of a person; the files themselves are behind the addresses."""
+    rows = fetch_all(_SHOWN.where(Asset.owner_id == user_id).order_by(Asset.id))
+    return {"assets": [view(row) for row in rows]}
+
+
+def view(asset: Any) -> dict[str, Any]:
+    """An asset, or a row of its columns, as JSON values."""
+    address = f"{runtime().settings.core.base_url}/v1/media/assets/{asset.id}"
+    return {
+        "id": str(asset.id),
+        "state": asset.state,
+        "failure": asset.failure,
+        "content_type": asset.content_type,
+        "filename": asset.filename,
+        "size": asset.size,
+        "width": asset.width,
+        "height": asset.height,
+        "thumbhash": asset.thumbhash,
+        "created_at": utc_text(asset.created_at),
+        "url": f"{address}/content",
+        "renditions": [
+            {
+                "name": name,
+                "content_type": RENDITION_TYPE,
+                "width": facts["width"],
+                "height": facts["height"],
+                "size": facts["size"],
+                "url": f"{address}/renditions/{name}",
+            }
+            for name, facts in asset.renditions.items()
+        ],
+    }
+
+
+@cached(tags=_tags, seconds=_SECONDS)
+def _page(owner_id: UUID, cursor: str | None, limit: int) -> dict[str, Any]:
+    owned = _SHOWN.where(Asset.owner_id == owner_id)
+    page = paginate(owned, Asset.id.desc(), cursor=cursor, limit=limit)
+    return {"items": [view(row) for row in page.items], "next_cursor": page.next_cursor}
+
+
+@cached(tags=_tags, seconds=_SECONDS)
+def _asset(owner_id: UUID, asset_id: UUID) -> dict[str, Any] | None:
+    row = fetch_one(_SHOWN.where(Asset.id == asset_id, Asset.owner_id == owner_id))
+    return None if row is None else view(row)
