@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,9 +18,12 @@ import flask
 import pytest
 from prometheus_client import REGISTRY
 from redis import Redis
+from sqlalchemy import text
 
 from trellis.cache import cached, init_cache, invalidate
 from trellis.cache.breaker import CircuitBreaker
+from trellis.db.engine import init_engine
+from trellis.db.unit_of_work import unit_of_work
 from trellis.local.broker import Broker
 
 
@@ -35,12 +39,16 @@ def own_broker(tmp_path: Path) -> Iterator[Broker]:
         yield broker
 
 
-def make_app(broker: Broker, release: str = "1.0") -> flask.Flask:
+@contextmanager
+def application(broker: Broker, release: str = "1.0") -> Iterator[flask.Flask]:
+    """An application, in its context, whose plugin `shop` is this module."""
     app = flask.Flask(__name__)
     shop = SimpleNamespace(name="shop", package=__name__, version=release)
     app.extensions["trellis"] = SimpleNamespace(plugins={"shop": shop})
     init_cache(app, broker.url.replace("?db=0", "?db=1"))
-    return app
+    [backend] = app.extensions["cache"].values()
+    with backend._write_client, app.app_context():
+        yield app
 
 
 @pytest.fixture
@@ -52,8 +60,7 @@ def redis(broker: Broker) -> Iterator[Redis]:
 
 @pytest.fixture
 def app(broker: Broker, redis: Redis) -> Iterator[flask.Flask]:
-    app = make_app(broker)
-    with app.app_context():
+    with application(broker) as app:
         yield app
 
 
@@ -174,7 +181,7 @@ def test_a_new_release_does_not_read_what_an_old_one_kept(
     app: flask.Flask, broker: Broker, shop: Shop, redis: Redis
 ) -> None:
     shop.read("a")
-    with make_app(broker, release="1.1").app_context():
+    with application(broker, release="1.1"):
         shop.read("a")
         assert shop.reads == 2
         invalidate(["shop.row:a"])
@@ -239,7 +246,7 @@ def test_reads_are_counted(app: flask.Flask, shop: Shop) -> None:
 
 
 def test_a_killed_server_is_a_miss(own_broker: Broker, shop: Shop) -> None:
-    with make_app(own_broker).app_context():
+    with application(own_broker):
         shop.rows["a"] = 1
         shop.read("a")
         os.kill(pid_of(own_broker), signal.SIGKILL)
@@ -250,7 +257,7 @@ def test_a_killed_server_is_a_miss(own_broker: Broker, shop: Shop) -> None:
 
 
 def test_a_stalled_server_costs_little(own_broker: Broker, shop: Shop) -> None:
-    with make_app(own_broker).app_context():
+    with application(own_broker):
         shop.read("a")
         pid = pid_of(own_broker)
         os.kill(pid, signal.SIGSTOP)
@@ -266,7 +273,7 @@ def test_a_stalled_server_costs_little(own_broker: Broker, shop: Shop) -> None:
 def test_what_changed_while_the_server_was_away_is_not_served_when_it_is_back(
     own_broker: Broker, shop: Shop
 ) -> None:
-    with make_app(own_broker).app_context():
+    with application(own_broker):
         shop.write("a", "old")
         shop.read("a")
         pid = pid_of(own_broker)
@@ -278,6 +285,52 @@ def test_what_changed_while_the_server_was_away_is_not_served_when_it_is_back(
         while reads("hit") == hits:
             assert time.monotonic() < deadline, "the cache did not come back"
             assert shop.read("a") == "new 4"
+
+
+class TestUnitOfWork:
+    @pytest.fixture
+    def uow(self, app: flask.Flask, tmp_path: Path) -> Callable[..., Any]:
+        init_engine(app, f"sqlite:///{tmp_path}/trellis.db")
+        return unit_of_work
+
+    def test_what_it_reads_is_not_kept(self, uow: Callable[..., Any], shop: Shop) -> None:
+        with uow() as unit:
+            shop.rows["a"] = "kept before it began"
+            shop.read("a")
+            unit.session.execute(text("SELECT 1"))
+            shop.rows["a"] = "not committed"
+            assert shop.read("a") == "not committed"
+        assert shop.read("a") == "kept before it began"
+
+    def test_its_tags_fall_after_the_commit(self, uow: Callable[..., Any], shop: Shop) -> None:
+        with uow() as unit:
+            unit.session.execute(text("SELECT 1"))
+            unit.invalidate("shop.row:a")
+            with ThreadPoolExecutor(1) as pool:  # another reader, before the commit
+                pool.submit(in_context(flask.current_app), shop.read, "a").result()
+            shop.rows["a"] = "committed"
+        assert shop.read("a") == "committed"
+
+    def test_what_is_rolled_back_invalidates_nothing(
+        self, uow: Callable[..., Any], shop: Shop
+    ) -> None:
+        shop.read("a")
+        with suppress(RuntimeError), uow() as unit:
+            unit.session.execute(text("SELECT 1"))
+            unit.invalidate("shop.row:a")
+            raise RuntimeError
+        shop.read("a")
+        assert shop.reads == 1
+
+
+def in_context(app: flask.Flask) -> Callable[..., Any]:
+    real: flask.Flask = app._get_current_object()  # type: ignore[attr-defined]
+
+    def call(function: Callable[..., Any], *args: Any) -> Any:
+        with real.app_context():
+            return function(*args)
+
+    return call
 
 
 class TestBreaker:
