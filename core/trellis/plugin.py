@@ -53,8 +53,8 @@ class Cron:
 class PersonalData:
     """Where a plugin gives out and erases what it holds of one person.
 
-    ``export(user_id: UUID) -> Mapping[str, JSON]`` reads. ``erase(user_id: UUID)
-    -> Mapping[str, int]`` runs inside a unit of work, may run twice, and returns how many things of each kind it erased.
+    ``export(user_id: UUID)`` reads and returns a mapping of JSON values. ``erase(user_id: UUID)``
+    runs in a unit of work, may run twice, and returns a mapping of what it erased to how many.
     """
 
     export: str

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server.mp import MPServer
@@ -47,7 +49,7 @@ def _serve_asgi(core: Settings, target: str) -> None:
     ).serve()
 
 
-def _server(core: Settings, target: str, interface: Interfaces, **options: int) -> MPServer:
+def _server(core: Settings, target: str, interface: Interfaces, **options: Any) -> MPServer:
     return MPServer(
         target,
         address=core.host,

@@ -51,14 +51,18 @@ def _prepare(core: Settings) -> None:
     with create_app().app_context():
         migrations.upgrade()
         identity = port_or_none(Identity)
-        password_file = operator_password_file(core.data_dir)
-        if identity is not None and not password_file.exists():
-            password = secrets.token_urlsafe(18)
-            # The file first: an operator whose password nobody knows would be worse than none.
-            descriptor = os.open(password_file, os.O_WRONLY | os.O_CREAT, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(f"{password}\n")
-            identity.ensure_operator(OPERATOR, password)
+        if identity is not None:
+            identity.ensure_operator(OPERATOR, _operator_password(core.data_dir))
+
+
+def _operator_password(data_dir: Path) -> str:
+    """The first operator's password, made at the first start."""
+    path = operator_password_file(data_dir)
+    if not path.exists():
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(f"{secrets.token_urlsafe(18)}\n")
+    return path.read_text().strip()
 
 
 def operator_password_file(data_dir: Path) -> Path:

@@ -1,0 +1,30 @@
+"""Fixtures shared by all tests; those of `trellis.testing.plugin` come with the installation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from flask import Flask
+from trellis.jobs.declaration import Options, Task
+from trellis.runtime import Runtime
+
+Declare = Callable[..., str]
+
+
+@pytest.fixture
+def declare_task(app: Flask) -> Iterator[Declare]:
+    """``declare_task(function, queue=…, attempts=…)`` declares a task for one test; its name."""
+    runtime: Runtime = app.extensions["trellis"]
+    declared: list[str] = []
+
+    def declare(function: Callable[..., None], **options: Any) -> str:
+        name = f"core.{function.__name__}"
+        runtime.tasks[name] = Task(name, function, Options(**options))
+        declared.append(name)
+        return name
+
+    yield declare
+    for name in declared:
+        runtime.tasks.pop(name, None)

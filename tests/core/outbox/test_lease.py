@@ -1,0 +1,211 @@
+"""Work is run under a lease; who lost it changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+from trellis.db import database_now, fetch_one, fetch_value, new_id, unit_of_work, utcnow
+from trellis.errors import Permanent, RetryLater
+from trellis.jobs.run import run
+from trellis.outbox.lease import (
+    Claim,
+    LeaseLostError,
+    claim,
+    complete,
+    postpone,
+    release,
+    renew,
+)
+from trellis.outbox.models import OutboxRow
+from trellis.privacy.models import Erasure
+
+pytestmark = pytest.mark.usefixtures("app_context")
+
+
+def _write_row(**_: Any) -> None:
+    with unit_of_work() as uow:
+        uow.session.add(Erasure(id=new_id(), requested_at=utcnow()))
+
+
+def _fail() -> None:
+    raise ValueError("broken")
+
+
+def _fail_for_good() -> None:
+    raise Permanent("never")
+
+
+def _later() -> None:
+    raise RetryLater(60)
+
+
+def _spin() -> None:
+    while True:
+        pass
+
+
+def _enqueue(name: str, **options: Any) -> None:
+    with unit_of_work() as uow:
+        uow.enqueue(name, **options)
+
+
+def _claimed(queue: str = "light") -> Claim:
+    (held,) = claim(queue, 10)
+    return held
+
+
+def _let_lease_run_out(held: Claim) -> None:
+    with unit_of_work() as uow:
+        uow.session.execute(
+            update(OutboxRow)
+            .where(OutboxRow.id == held.id)
+            .values(leased_until=database_now(-1))
+        )
+
+
+def _effects() -> int:
+    return len(_rows())
+
+
+def _rows() -> list[Any]:
+    from trellis.db import fetch_all
+
+    return list(fetch_all(select(Erasure.id)))
+
+
+def _stored() -> Any:
+    return fetch_one(
+        select(OutboxRow.done_at, OutboxRow.dead_at, OutboxRow.error, OutboxRow.due_at,
+               OutboxRow.fence, OutboxRow.leased_until)
+    )  # fmt: skip
+
+
+def _due_in() -> float:
+    seconds: float = (_stored().due_at - fetch_value(select(database_now()))).total_seconds()
+    return seconds
+
+
+def test_a_claimed_row_is_nobody_elses(declare_task: Any) -> None:
+    _enqueue(declare_task(_write_row))
+    assert _claimed().fence == 1
+    assert claim("light", 10) == []
+
+
+def test_effect_and_done_commit_together(declare_task: Any) -> None:
+    _enqueue(declare_task(_write_row))
+    run(_claimed())
+    assert _effects() == 1
+    assert _stored().done_at is not None
+    assert claim("light", 10) == []
+
+
+def test_who_lost_the_lease_commits_nothing(declare_task: Any) -> None:
+    _enqueue(declare_task(_write_row))
+    first = _claimed()
+    _let_lease_run_out(first)
+    second = _claimed()
+    assert second.fence == 2
+    run(first)
+    assert _effects() == 0
+    run(second)
+    assert _effects() == 1
+    with pytest.raises(LeaseLostError), unit_of_work() as uow:
+        complete(uow, second)
+
+
+def test_a_renewed_lease_holds(declare_task: Any) -> None:
+    _enqueue(declare_task(_write_row))
+    held = _claimed()
+    _let_lease_run_out(held)
+    renew([held])
+    assert claim("light", 10) == []
+
+
+def test_who_lost_the_lease_renews_nothing(declare_task: Any) -> None:
+    _enqueue(declare_task(_write_row))
+    first = _claimed()
+    _let_lease_run_out(first)
+    second = _claimed()
+    _let_lease_run_out(second)
+    renew([first])
+    assert _claimed().fence == 3
+
+
+def test_a_failed_task_is_due_again_later(declare_task: Any) -> None:
+    _enqueue(declare_task(_fail))
+    run(_claimed())
+    assert _stored().error == "ValueError: broken"
+    assert 0.5 < _due_in() < 4
+    assert claim("light", 10) == []
+
+
+def test_the_last_attempt_ends_among_the_dead(declare_task: Any) -> None:
+    _enqueue(declare_task(_fail, attempts=1))
+    run(_claimed())
+    assert _stored().dead_at is not None
+    assert _stored().error == "ValueError: broken"
+
+
+def test_a_permanent_failure_is_not_repeated(declare_task: Any) -> None:
+    _enqueue(declare_task(_fail_for_good))
+    run(_claimed())
+    assert _stored().dead_at is not None
+
+
+def test_a_task_can_ask_for_its_time(declare_task: Any) -> None:
+    _enqueue(declare_task(_later))
+    run(_claimed())
+    assert 55 < _due_in() < 61
+
+
+def test_a_task_that_always_kills_its_process_ends_among_the_dead(declare_task: Any) -> None:
+    _enqueue(declare_task(_write_row, attempts=2))
+    for _ in range(2):
+        _let_lease_run_out(_claimed())
+    run(_claimed())
+    assert _effects() == 0
+    assert "every attempt ended with the process" in _stored().error
+
+
+def test_a_task_past_its_time_limit_is_stopped(declare_task: Any) -> None:
+    _enqueue(declare_task(_spin, time_limit=0.05))
+    run(_claimed())
+    assert _stored().error == "TaskTimeoutError: ran longer than 0.05 seconds"
+
+
+def test_a_released_row_can_be_claimed_at_once(declare_task: Any) -> None:
+    _enqueue(declare_task(_write_row))
+    release(_claimed())
+    assert _claimed().fence == 1
+
+
+def test_delayed_work_waits(declare_task: Any) -> None:
+    _enqueue(declare_task(_write_row), delay=60)
+    assert claim("light", 10) == []
+
+
+def test_classes_of_work_are_apart(declare_task: Any) -> None:
+    _enqueue(declare_task(_write_row, queue="heavy"))
+    assert claim("light", 10) == []
+    assert _claimed("heavy").task == "core._write_row"
+
+
+def test_work_of_a_plugin_that_is_not_loaded_waits(app: Any, declare_task: Any) -> None:
+    name = declare_task(_write_row)
+    _enqueue(name)
+    declared = app.extensions["trellis"].tasks.pop(name)
+    assert claim("light", 10) == []
+    app.extensions["trellis"].tasks[name] = declared
+    assert _claimed().task == name
+
+
+def test_postponing_with_a_lost_lease_changes_nothing(declare_task: Any) -> None:
+    _enqueue(declare_task(_write_row))
+    first = _claimed()
+    _let_lease_run_out(first)
+    second = _claimed()
+    postpone(first, 600, "late")
+    assert _stored().fence == second.fence
+    assert _stored().error is None
