@@ -126,7 +126,10 @@ setup(
             "notifications = trellis_notifications.perf",
             "analytics = trellis_analytics.perf",
         ],
-        "trellis.commands": ["perf = trellis_perf.cli:perf"],
+        "trellis.commands": [
+            "demo = trellis_demo.cli:demo",
+            "perf = trellis_perf.cli:perf",
+        ],
         "pytest11": ["trellis = trellis.testing.plugin"],
     },
 )

@@ -147,7 +147,7 @@ def test_no_package_index_is_one_sentence_and_the_log(checkout: Path) -> None:
     code, out, err = finish(start(checkout, env=closed))
     assert (code, out) == (2, "")
     last = err.splitlines()[-1]
-    assert last.startswith("trellis: pip could not install Trellis: ")
+    assert last.startswith("trellis: pip could not install Trellis, which needs a package index: ")
     assert "absent==1" in last
     assert (checkout / ".venv/setup.log").is_file()
     assert str(checkout / ".venv/setup.log") in last

@@ -27,7 +27,7 @@ from trellis.settings import (
     load_settings,
     read_plugin_selection,
 )
-from trellis.settings.describe import shown
+from trellis.settings.masking import shown
 from trellis.settings.sources import leaves
 
 KEY = "k" * 32
@@ -50,6 +50,7 @@ class GateSettings(PluginSettings):
     limits: Limits = Limits()
     clients: list[Client] = Field(default=[], description="Who may ask.")
     token: SecretStr | None = Field(default=None, description="Opens the gate.")
+    relay: str = Field(default="local:", description="Where parcels are handed over.")
     carrier: Annotated[str, LocalOnly("parcels stay in the local mailbox")] = Field(
         default="local", description="Who carries."
     )
@@ -388,6 +389,7 @@ class TestSecrets:
                 "TRELLIS_METRICS_TOKEN": "hush-1",
                 "TRELLIS_GATE__TOKEN": "hush-2",
                 "TRELLIS_GATE__CLIENTS": '[{"id": "app", "secret": "hush-3"}]',
+                "TRELLIS_GATE__RELAY": "smtp://u:hush-7@relay:25",
                 "TRELLIS_DATABASE_URL": "postgresql://u:hush-4@db/x?sslmode=require",
                 "TRELLIS_REDIS_URL": "redis://:hush-5@box/1",
                 "TRELLIS_STORAGE_URL": "s3://bucket?secret_access_key=hush-6&region=x",

@@ -26,7 +26,6 @@ _COMMANDS = {
     "plugins": "trellis.cli.plugins",
     "config": "trellis.cli.config",
     "openapi": "trellis.cli.openapi",
-    "demo": "trellis.cli.demo",
 }
 GROUP = "trellis.commands"
 

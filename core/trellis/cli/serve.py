@@ -78,12 +78,11 @@ def _processes(core: Settings) -> list[list[ProcessSpec]]:
         argv = [sys.executable, "-m", "trellis", *command]
         return ProcessSpec(name, argv, ready=answers(health) if health else None)
 
-    background = [
-        trellis("light", "worker", "light"),
-        trellis("heavy", "worker", "heavy"),
-        trellis("scheduler", "scheduler"),
+    return [
+        [trellis("light", "worker", "light"), trellis("heavy", "worker", "heavy")],
+        [trellis("scheduler", "scheduler")],
+        [trellis("web", "front", health=f"{core.local_url}/health/live")],
     ]
-    return [background, [trellis("web", "front", health=f"{core.local_url}/health/live")]]
 
 
 def _tell(core: Settings) -> None:

@@ -123,6 +123,14 @@ def test_document_is_valid(document: dict[str, Any]) -> None:
     assert document["info"]["version"] == "1.2.3"
     assert document["servers"] == [{"url": "https://api.example.com"}]
     assert document["tags"] == [{"name": "things", "description": "All that is kept."}]
+    assert set(document["components"]["schemas"]) == {
+        "CoreFieldError",
+        "CoreProblem",
+        "ErrorCode",
+        "TestsPart",
+        "TestsThing",
+        "TestsThingPage",
+    }
 
 
 def test_export_is_the_document(app: Flask, document: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from uuid import RFC_4122
 import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import StatementError
+
 from trellis.db import database_now, fetch_one, fetch_value, new_id, unit_of_work, utcnow
 from trellis.privacy.models import Erasure
 

@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 from flask import Flask
 from sqlalchemy import func, select, text
+
 from trellis.db import fetch_all, fetch_value, new_id, unit_of_work, utcnow
 from trellis.errors import CommittedRefusal
 from trellis.events import Event

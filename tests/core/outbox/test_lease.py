@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select, update
+
 from trellis.db import database_now, fetch_one, fetch_value, new_id, unit_of_work, utcnow
 from trellis.errors import Permanent, RetryLater
 from trellis.jobs.run import run
@@ -59,9 +60,7 @@ def _claimed(queue: str = "light") -> Claim:
 def _let_lease_run_out(held: Claim) -> None:
     with unit_of_work() as uow:
         uow.session.execute(
-            update(OutboxRow)
-            .where(OutboxRow.id == held.id)
-            .values(leased_until=database_now(-1))
+            update(OutboxRow).where(OutboxRow.id == held.id).values(leased_until=database_now(-1))
         )
 
 

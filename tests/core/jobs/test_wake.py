@@ -1,0 +1,96 @@
+"""Redis only wakes: it can name no function, lose nothing, and be away."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from flask import Flask
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from rq.serializers import JSONSerializer
+
+from trellis.db import unit_of_work
+from trellis.jobs.schedule import sweep
+from trellis.jobs.wake import WakeUpJob, rq_queue, wake_light
+from trellis.runtime import Runtime
+
+
+def _noop() -> None:
+    """Does nothing."""
+
+
+@pytest.fixture
+def runtime(app: Flask) -> Runtime:
+    runtime: Runtime = app.extensions["trellis"]
+    return runtime
+
+
+def _wake_ups(runtime: Runtime, queue: Any = "light") -> int:
+    return len(rq_queue(queue, runtime.redis))
+
+
+def test_a_job_in_redis_can_name_no_other_function(app_context: None, runtime: Runtime) -> None:
+    queue = rq_queue("light", runtime.redis)
+    queue.enqueue_call("os.system", args=["true"])
+    job = WakeUpJob.fetch(queue.job_ids[0], runtime.redis, JSONSerializer)
+    with pytest.raises(PermissionError, match=r"os\.system"):
+        job.perform()
+
+
+def test_a_job_in_redis_can_name_no_callback(app_context: None, runtime: Runtime) -> None:
+    wake_light()
+    queue = rq_queue("light", runtime.redis)
+    key = f"rq:job:{queue.job_ids[0]}"
+    runtime.redis.hset(key, mapping={"success_callback_name": "os.abort"})
+    job = WakeUpJob.fetch(queue.job_ids[0], runtime.redis, JSONSerializer)
+    assert job.success_callback is None
+
+
+def test_one_pending_wake_up_is_enough(
+    app_context: None, runtime: Runtime, declare_task: Any
+) -> None:
+    name = declare_task(_noop)
+    for _ in range(5):
+        with unit_of_work() as uow:
+            uow.enqueue(name)
+    assert _wake_ups(runtime) == 1
+
+
+def test_each_heavy_row_has_a_wake_up_of_its_own(
+    app_context: None, runtime: Runtime, declare_task: Any
+) -> None:
+    name = declare_task(_noop, queue="heavy")
+    with unit_of_work() as uow:
+        uow.enqueue(name)
+        uow.enqueue(name)
+    assert _wake_ups(runtime, "heavy") == 2
+    sweep()
+    assert _wake_ups(runtime, "heavy") == 2
+
+
+def test_the_sweep_wakes_for_work_whose_wake_up_was_lost(
+    app_context: None, runtime: Runtime, declare_task: Any
+) -> None:
+    with unit_of_work() as uow:
+        uow.enqueue(declare_task(_noop))
+        uow.enqueue(declare_task(lambda: None, queue="heavy"))
+    runtime.redis.flushall()
+    sweep()
+    assert _wake_ups(runtime) == 1
+    assert _wake_ups(runtime, "heavy") == 1
+
+
+def test_work_is_accepted_while_redis_is_away(
+    app_context: None, runtime: Runtime, declare_task: Any, run_tasks: Any
+) -> None:
+    name = declare_task(_noop)
+    there = runtime.redis
+    runtime.redis = Redis(unix_socket_path="/nonexistent/broker.sock", retry=Retry(NoBackoff(), 0))
+    try:
+        with unit_of_work() as uow:
+            uow.enqueue(name)
+    finally:
+        runtime.redis = there
+    assert run_tasks() == [name]
