@@ -129,7 +129,7 @@ def pip(lock, *arguments):
     """Install with the pip of .venv; index, proxy and certificates are those of the user's pip."""
     if step(lock, PYTHON, "-m", "pip", "install", "--quiet", "--no-input", *arguments):
         raise Refusal(
-            "pip could not install Trellis: %s Is a package index within reach?" % last_words()
+            "pip could not install Trellis, which needs a package index: %s" % last_words()
         )
 
 
