@@ -15,7 +15,7 @@ from trellis_analytics.models import NewEvent
 # What people do, and how often.
 _NAMES = {"app_opened": 40, "screen_viewed": 35, "photo_shared": 15, "search": 8, "signed_out": 2}
 _SCREENS = ("home", "album", "photo", "inbox", "profile")
-_AT_ONCE = 5_000
+_AT_ONCE = 20_000
 
 
 def make_events(user_id: UUID, count: int = 3, *, seed: int = 0) -> None:
@@ -43,14 +43,17 @@ def seed_events(
 def generate(
     user_ids: Sequence[UUID], count: int, *, seed: int, until: datetime, within: timedelta
 ) -> Iterator[tuple[UUID, NewEvent]]:
-    """Events of random people, names and times; nothing is stored."""
+    """Events of random people and names, in the order of their times; nothing is stored."""
     random = Random(seed)
     names, weights = list(_NAMES), list(_NAMES.values())
-    for name in (random.choices(names, weights)[0] for _ in range(count)):
+    for number in range(count):
+        # In order, as in life: what comes together then lies together in the database, which is
+        # what makes ten million of them quick to store.
+        age = within * ((count - number - random.random()) / count)
         event = NewEvent(
             id=str(UUID(int=random.getrandbits(128), version=4)),
-            name=name,
-            occurred_at=until - within * random.random(),
+            name=random.choices(names, weights)[0],
+            occurred_at=until - age,
             properties={"screen": random.choice(_SCREENS)},
         )
         yield random.choice(user_ids), event

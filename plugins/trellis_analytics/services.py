@@ -96,17 +96,19 @@ def event_sink() -> Recorder:
 
 def record_bulk(events: Iterable[tuple[UUID, NewEvent]]) -> None:
     """Store events of many people as if each had been received when it happened; for factories."""
+    settings = AnalyticsSettings.current()
     with unit_of_work() as uow:
-        rows = [_row(user_id, event, event.occurred_at) for user_id, event in events]
+        rows = [_row(user_id, event, event.occurred_at, settings) for user_id, event in events]
         if rows:
             uow.session.execute(_insert(uow), rows)
         _outdate(uow, (row["day"] for row in rows))
 
 
 def _store(uow: UnitOfWork, user_id: UUID, events: Iterable[NewEvent]) -> int:
-    received = utcnow()
+    settings, received = AnalyticsSettings.current(), utcnow()
     # In one order for all: two batches with the same ids would else wait for one another for ever.
-    rows = [_row(user_id, event, received) for event in sorted(events, key=lambda e: e.id)]
+    ordered = sorted(events, key=lambda event: event.id)
+    rows = [_row(user_id, event, received, settings) for event in ordered]
     if not rows:
         return 0
     stored = uow.session.execute(_insert(uow).returning(AnalyticsEvent.day), rows).scalars().all()
@@ -119,8 +121,10 @@ def _insert(uow: UnitOfWork) -> Any:
     return dialect.insert(AnalyticsEvent).on_conflict_do_nothing()
 
 
-def _row(user_id: UUID, event: NewEvent, received: datetime) -> dict[str, Any]:
-    occurred = believable(event.occurred_at, received)
+def _row(
+    user_id: UUID, event: NewEvent, received: datetime, settings: AnalyticsSettings
+) -> dict[str, Any]:
+    occurred = believable(event.occurred_at, received, settings)
     return {
         "user_id": user_id,
         "id": event.id,
@@ -133,9 +137,8 @@ def _row(user_id: UUID, event: NewEvent, received: datetime) -> dict[str, Any]:
     }
 
 
-def believable(claimed: datetime, received: datetime) -> datetime:
+def believable(claimed: datetime, received: datetime, settings: AnalyticsSettings) -> datetime:
     """The time as of which an event counts, in UTC, given what the phone's clock said."""
-    settings = AnalyticsSettings.current()
     if claimed > received + timedelta(seconds=settings.clock_skew_seconds):
         return received
     # Compared first: a time at the edge of the calendar cannot be brought to UTC.
