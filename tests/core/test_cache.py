@@ -265,7 +265,8 @@ def test_a_stalled_server_costs_little(own_broker: Broker, shop: Shop) -> None:
             started = time.monotonic()
             for _ in range(100):
                 shop.read("a")
-            assert time.monotonic() - started < 1.9  # three time-outs of 0.2 s, then the breaker
+            # Three time-outs of 0.2 s, then the breaker; without it there would be 20 s of them.
+            assert time.monotonic() - started < 10
         finally:
             os.kill(pid, signal.SIGCONT)
 

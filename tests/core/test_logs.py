@@ -91,7 +91,7 @@ def test_a_trace_shows_no_local_variable(capsys: pytest.CaptureFixture[str], for
         {"body": [{"client_secret": ["x1y2"]}]},
         {"note": "sent Authorization: Bearer x1y2 to them"},
         {"event": f"token {TOKEN} refused"},
-        {"url": "redis://:x1y2@box/0"},
+        {"url": "redis://:a/b@x1y2@box/0"},
     ],
 )
 def test_secrets_are_blotted_out(lines: Any, fields: dict[str, Any]) -> None:

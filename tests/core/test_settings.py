@@ -391,7 +391,7 @@ class TestSecrets:
                 "TRELLIS_GATE__CLIENTS": '[{"id": "app", "secret": "hush-3"}]',
                 "TRELLIS_GATE__RELAY": "smtp://u:hush-7@relay:25",
                 "TRELLIS_DATABASE_URL": "postgresql://u:hush-4@db/x?sslmode=require",
-                "TRELLIS_REDIS_URL": "redis://:hush-5@box/1",
+                "TRELLIS_REDIS_URL": "redis://:a/b@hush-5@box/1",
                 "TRELLIS_STORAGE_URL": "s3://bucket?secret_access_key=hush-6&region=x",
             }
         )

@@ -23,7 +23,7 @@ _SECRET_NAMES = frozenset({"code", "otp", "pin"})
 # What such a text always contains comes first: most texts need no pattern.
 _IN_TEXT = (
     (" ", re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]+", re.IGNORECASE), rf"\1 {MASK}"),
-    ("@", re.compile(r"(?<=://)([^/\s:@]*):[^/\s@]+@"), rf"\1:{MASK}@"),
+    ("@", re.compile(r"(?<=://)([^/\s:@]*):\S+@"), rf"\1:{MASK}@"),
     ("eyJ", re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]+"), MASK),  # a signed token
 )
 # They tell what they do at a level at which ours tells what matters.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -18,6 +19,8 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
+
+from trellis.settings.masking import without_secrets
 
 Environment = Literal["development", "testing", "production"]
 
@@ -36,6 +39,9 @@ class LocalOnly:
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        return ((name, without_secrets(value)) for name, value in super().__repr_args__())
 
 
 class PluginSettings(_Section):
@@ -116,17 +122,14 @@ class Settings(_Section):
     )
     database_url: Annotated[str, AfterValidator(_database_address)] = Field(
         default_factory=lambda earlier: f"sqlite:///{earlier['data_dir']}/trellis.db",
-        repr=False,
         description="SQLAlchemy address of the database. Unset: SQLite in the data directory.",
     )
     redis_url: Annotated[str, AfterValidator(_redis_address)] | None = Field(
         default=None,
-        repr=False,
         description="Redis or Valkey, by redis://, rediss:// or unix://. Unset: the embedded one.",
     )
     storage_url: str = Field(
         default_factory=lambda earlier: f"file://{earlier['data_dir']}/objects",
-        repr=False,
         description="Object storage, as file:// or s3://. Unset: files in the data directory.",
     )
     secret_keys: list[Annotated[SecretStr, AfterValidator(_long_enough)]] = Field(
@@ -166,8 +169,11 @@ class Settings(_Section):
     @property
     def base_url(self) -> str:
         """Address under which clients reach the service, without a slash at the end."""
-        if self.public_url is not None:
-            return self.public_url
+        return self.public_url or self.local_url
+
+    @property
+    def local_url(self) -> str:
+        """Address under which this machine itself reaches the service."""
         wildcards = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (compared, not bound)
         host = wildcards.get(self.host, self.host)
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
