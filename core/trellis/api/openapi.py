@@ -23,7 +23,7 @@ from trellis.api.documentation import SECURITY_SCHEME, error_response
 from trellis.api.problems import CORE_ERRORS, MEDIA_TYPE
 from trellis.api.requests import EXTENSION, Operation
 from trellis.api.schemas import ProblemSchema
-from trellis.errors import DomainError
+from trellis.errors import DomainError, InternalError
 
 _ABOUT = """\
 Errors are problem documents (RFC 9457); programs compare `code`. Lists come in pages: ask for the
@@ -147,11 +147,11 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
             self.spec.components.response(status.name, response, lazy=True)
         for error in CORE_ERRORS:
             self.spec.components.response(error.__name__, error_response([error]), lazy=True)
-        default = {
-            "description": "Any other error",
-            "content": {MEDIA_TYPE: {"schema": self.ERROR_SCHEMA}},
-        }
+        default = error_response([InternalError]) | {"description": "Any other error"}
         self.spec.components.response(self.DEFAULT_ERROR_RESPONSE_NAME, default, lazy=True)
+
+    def _register_pagination_header(self) -> None:
+        """Pages are keyset pages; flask-smorest's numbered ones are not in use."""
 
     def _register_error_handlers(self) -> None:
         """Errors are the business of `trellis.api.problems`."""

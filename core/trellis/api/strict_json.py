@@ -110,7 +110,7 @@ class StrictJSON(DefaultJSONProvider):
         return DefaultJSONProvider.default(value)
 
     def dumps(self, obj: Any, **kwargs: Any) -> str:
-        kwargs.setdefault("default", self.default)
+        kwargs.setdefault("separators", (",", ":"))
         return super().dumps(obj, allow_nan=False, **kwargs)
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:

@@ -178,7 +178,7 @@ def test_e10_walk_holds_while_rows_come_and_go(app: Flask) -> None:
         (C.share.desc(), C.id),
         (C.day.desc(), C.made_at.desc(), C.id.desc()),
     ],
-    ids=str,
+    ids=lambda order: ", ".join(str(column) for column in order),
 )
 def test_orders(app: Flask, order: tuple[Any, ...]) -> None:
     expected = [item.id for item in paginate(select(C.id), *order, cursor=None, limit=100).items]
