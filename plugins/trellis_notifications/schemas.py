@@ -6,10 +6,8 @@ from marshmallow import fields, validate
 
 from trellis.api import Schema, Timestamp
 
-INSTALLATION_ID = validate.Regexp(
-    r"[!-.0-~]{1,100}\Z",
-    error="1 to 100 printable ASCII characters, no space and no slash.",
-)
+_VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
+_IN_A_PATH = _VISIBLE.replace("/", "")
 
 
 class MessageSchema(Schema):
@@ -58,9 +56,12 @@ class InstallationSchema(Schema):
 
     installation_id = fields.String(
         required=True,
-        validate=INSTALLATION_ID,
+        validate=[
+            validate.Length(min=1, max=100),
+            validate.ContainsOnly(_IN_A_PATH, error="Visible ASCII characters, and no slash."),
+        ],
         metadata={
-            "description": "The id under which the installation signed in.",
+            "description": "The id under which the installation signed in, in ASCII.",
             "example": "7f3c2a90-1f7e-4b52-9a55-0c8f2f6f4f7d",
         },
     )
@@ -76,9 +77,10 @@ class DeviceRegistrationSchema(Schema):
     )
     push_token = fields.String(
         required=True,
-        validate=validate.Regexp(
-            r"[!-~]{1,2000}\Z", error="1 to 2000 printable ASCII characters, no space."
-        ),
+        validate=[
+            validate.Length(min=1, max=2000),
+            validate.ContainsOnly(_VISIBLE, error="Visible ASCII characters."),
+        ],
         metadata={
             "description": "What the push service of the platform gave the app.",
             "example": "740f4707bebcf74f9b7c25d48e3358945f6aa01da5ddb387462c7eaf61bb78ad",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from email.errors import HeaderParseError
-from email.headerregistry import Address
+from email.headerregistry import Address, HeaderRegistry
 from email.message import EmailMessage
 from email.utils import format_datetime
 from urllib.parse import urlsplit
@@ -30,12 +30,14 @@ LIFETIME_SECONDS = 24 * 3600
 MAX_ADDRESS = 254
 MAX_SUBJECT = 200
 
+_HEADERS = HeaderRegistry()
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 
 
 def queue_mail(address: str, subject: str, text: str, *, subject_id: UUID | None) -> None:
     """See `trellis.contracts.Messenger.mail`. Raises InvalidMail."""
-    _check(address, subject, text)
+    address = _one_address(address)
+    _check(subject, text)
     mail_id = new_id()
     with unit_of_work() as uow:
         uow.session.execute(
@@ -129,16 +131,32 @@ def _public_host() -> str:
     return "localhost" if ":" in host or host.replace(".", "").isdigit() else host
 
 
-def _check(address: str, subject: str, text: str) -> None:
-    """Refuse what could add a header, a recipient or an SMTP command of its own."""
+def _one_address(address: str) -> str:
+    """The address, its domain in the form that every mail server knows (IDNA).
+
+    Refuses what could add a recipient, a header or an SMTP command of its own.
+    """
     try:
+        local, at, domain = address.rpartition("@")
+        address = f"{local}{at}{domain.encode('idna').decode()}"
         parsed = Address(addr_spec=address)
         whole = bool(parsed.username and parsed.domain) and parsed.addr_spec == address
     except (ValueError, IndexError, HeaderParseError):
         whole = False
     if not whole or len(address) > MAX_ADDRESS or _UNSAFE.search(address) or " " in address:
         raise InvalidMail("That is not one plain mail address.")
-    if len(subject) > MAX_SUBJECT or _UNSAFE.search(subject):
+    return address
+
+
+def _check(subject: str, text: str) -> None:
+    """Refuse a subject that could add a header, and what cannot be written in UTF-8."""
+    if (
+        len(subject) > MAX_SUBJECT
+        or _UNSAFE.search(subject)
+        # `email` decodes encoded words in what it is given, line breaks included, and some versions
+        # of it write those out as they are.
+        or _HEADERS("Subject", subject) != subject
+    ):
         raise InvalidMail(f"A subject is one line of at most {MAX_SUBJECT} characters.")
-    if "\x00" in text or re.search(r"[\ud800-\udfff]", text):
-        raise InvalidMail("The text holds what no mail can carry.")
+    if re.search(r"[\x00\ud800-\udfff]", text):
+        raise InvalidMail("The text holds NUL or half a character.")

@@ -37,8 +37,6 @@ def send_by_smtp(message: EmailMessage, settings: NotificationsSettings) -> None
         raise _refusal("the sender", error.smtp_code) from None
     except smtplib.SMTPDataError as error:
         raise _refusal("the text", error.smtp_code) from None
-    except smtplib.SMTPNotSupportedError:
-        raise Permanent("the mail server takes no letters outside ASCII in an address") from None
     except OSError as error:
         raise MailNotTakenError(f"the connection was lost ({type(error).__name__})") from None
     finally:
@@ -66,7 +64,7 @@ def _connect(settings: NotificationsSettings, own_name: str) -> smtplib.SMTP:
         if client is not None:
             client.close()
         code = getattr(error, "smtp_code", type(error).__name__)
-        raise MailNotTakenError(f"the mail server does not let us in ({code})") from None
+        raise MailNotTakenError(f"the mail server cannot be used ({code})") from None
     return client
 
 

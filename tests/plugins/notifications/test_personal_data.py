@@ -1,0 +1,150 @@
+"""What the plugin holds of a person, given out and erased."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import pytest
+from flask import Flask
+
+from trellis.contracts import Mailbox, Messenger, PushSink
+from trellis.local.mailbox import Mailbox as LocalMailbox
+from trellis.local.push_sink import PushSink as LocalPushSink
+from trellis.runtime import Runtime
+from trellis_notifications import services
+
+NewId = Callable[[], UUID]
+RunTasks = Callable[..., list[str]]
+
+
+def live(messenger: Messenger, run_tasks: RunTasks, **people: UUID) -> None:
+    """Everything that can be held of each person: delivered, and waiting."""
+    for name, user_id in people.items():
+        services.register(user_id, f"phone-{name}", "ios", f"token-{name}")
+        messenger.send(user_id, "k", f"title {name}", f"body {name}", {"who": name}, dedupe=name)
+        messenger.mail(f"{name}@example.com", "Delivered", f"text {name}", subject_id=user_id)
+        services.unread_count(user_id)
+    run_tasks()
+    for name, user_id in people.items():
+        messenger.send(user_id, "k", f"waiting {name}", f"body {name}", {})
+        messenger.mail(f"{name}@example.com", "Waiting", f"secret of {name}", subject_id=user_id)
+
+
+def test_export_gives_out_what_is_held(
+    messenger: Messenger, run_tasks: RunTasks, new_user_id: NewId
+) -> None:
+    ada, bob = new_user_id(), new_user_id()
+    live(messenger, run_tasks, ada=ada, bob=bob)
+    given = services.export_user(ada)
+    text = json.dumps(given)
+    assert [message["title"] for message in given["messages"]] == ["title ada", "waiting ada"]
+    assert [device["push_token"] for device in given["devices"]] == ["token-ada"]
+    assert [mail["subject"] for mail in given["mails"]] == ["Waiting"]
+    assert "bob" not in text
+    assert "secret of ada" not in text
+
+
+def test_erasure_leaves_nothing_of_one_and_all_of_the_other(
+    runtime: Runtime,
+    messenger: Messenger,
+    mailbox: LocalMailbox,
+    push_sink: LocalPushSink,
+    run_tasks: RunTasks,
+    new_user_id: NewId,
+) -> None:
+    ada, bob = new_user_id(), new_user_id()
+    live(messenger, run_tasks, ada=ada, bob=bob)
+    before = services.export_user(bob)
+
+    assert services.erase_user(ada) == {
+        "messages": 2,
+        "devices": 1,
+        "mails": 1,
+        "shown_mails": 1,
+        "shown_pushes": 1,
+    }
+    assert not any(services.erase_user(ada).values())
+    run_tasks()
+
+    assert services.export_user(ada) == {"messages": [], "devices": [], "mails": []}
+    assert mailbox.mails(str(ada)) == []
+    assert push_sink.pushes(str(ada)) == []
+    with sqlite3.connect(runtime.settings.core.data_dir / "trellis.db") as connection:
+        ours = [line for line in connection.iterdump() if "notifications_" in line.split("(")[0]]
+    connection.close()
+    assert ours
+    assert not [line for line in ours if "ada" in line or ada.hex in line]
+
+    after = services.export_user(bob)
+    assert (after["messages"], after["devices"]) == (before["messages"], before["devices"])
+    assert len(mailbox.mails("bob@example.com")) == 2
+
+
+def test_erasure_needs_no_local_sinks(
+    ports: dict[Any, Any],
+    messenger: Messenger,
+    run_tasks: RunTasks,
+    new_user_id: NewId,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ada = new_user_id()
+    live(messenger, run_tasks, ada=ada)
+    monkeypatch.delitem(ports, Mailbox)
+    monkeypatch.delitem(ports, PushSink)
+    assert services.erase_user(ada)["messages"] == 2
+
+
+class Slow:
+    """A sink whose `put` waits until the erasure has begun, as a slow worker's would."""
+
+    def __init__(self, sink: Any) -> None:
+        self.sink = sink
+        self.putting, self.erasing = threading.Event(), threading.Event()
+
+    def put(self, thing: Any) -> None:
+        self.putting.set()
+        assert self.erasing.wait(10)
+        self.sink.put(thing)
+
+    def erase(self, person: str) -> int:
+        return int(self.sink.erase(person))
+
+
+@pytest.mark.parametrize("port", [Mailbox, PushSink])
+def test_a_delivery_under_way_leaves_nothing_behind(
+    app: Flask,
+    ports: dict[Any, Any],
+    messenger: Messenger,
+    run_tasks: RunTasks,
+    new_user_id: NewId,
+    monkeypatch: pytest.MonkeyPatch,
+    port: type[Any],
+) -> None:
+    ada = new_user_id()
+    services.register(ada, "phone", "ios", "token")
+    if port is Mailbox:
+        messenger.mail("ada@example.com", "Hello", "Hello", subject_id=ada)
+    else:
+        messenger.send(ada, "k", "Hello", "Hello", {})
+    slow = Slow(ports[port])
+    monkeypatch.setitem(ports, port, slow)
+
+    def erase() -> None:
+        assert slow.putting.wait(10)
+        with app.app_context():
+            slow.erasing.set()
+            services.erase_user(ada)
+
+    erasing = threading.Thread(target=erase)
+    erasing.start()
+    run_tasks()
+    erasing.join(20)
+
+    shown = slow.sink.mails() if port is Mailbox else slow.sink.pushes()
+    assert shown == []
+    assert services.export_user(ada) == {"messages": [], "devices": [], "mails": []}
