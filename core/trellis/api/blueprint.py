@@ -13,7 +13,7 @@ from werkzeug import Response
 
 from trellis.api.access import access
 from trellis.api.arguments import ArgumentsParser
-from trellis.api.declarations import V, View, declare, declared
+from trellis.api.declarations import V, View, declare, declared, stated
 from trellis.api.documentation import (
     arguments_in,
     as_schema,
@@ -108,7 +108,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         """State the domain errors of a view, besides those that its other decorators bring."""
 
         def decorator(view: V) -> V:
-            return declare(view, errors=possible)
+            return declare(view, errors=(*(stated(view, "errors") or ()), *possible))
 
         return decorator
 

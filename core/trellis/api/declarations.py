@@ -22,13 +22,18 @@ def declare(view: V, **facts: Any) -> V:
     return view
 
 
+def stated(view: View, fact: str) -> Any:
+    """The fact as stated on exactly this function or class, or None."""
+    return getattr(view, _ATTRIBUTE, {}).get(fact)
+
+
 def declared(view: View, method: str, fact: str) -> Any:
     """The fact as stated for this HTTP method, or None. `get` stands for a missing `head`."""
     view_class = view if isinstance(view, type) else getattr(view, "view_class", None)
     if view_class is None:
-        return getattr(view, _ATTRIBUTE, {}).get(fact)
+        return stated(view, fact)
     handler = getattr(view_class, method.lower(), None)
     if handler is None and method == "HEAD":
         handler = getattr(view_class, "get", None)
-    own = getattr(handler, _ATTRIBUTE, {}).get(fact)
-    return getattr(view_class, _ATTRIBUTE, {}).get(fact) if own is None else own
+    own = stated(handler, fact) if handler else None
+    return stated(view_class, fact) if own is None else own

@@ -79,7 +79,8 @@ def routes() -> Blueprint:
             return body
 
     @things.get("/things/<uuid:thing_id>")
-    @things.errors(NotFound, Broken)
+    @things.errors(NotFound)
+    @things.errors(Broken)
     @things.access(public="a test")
     @things.response(200, ThingSchema, example={"name": "mine"})
     def show_thing(thing_id: Any) -> Any:
