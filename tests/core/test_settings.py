@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import json
-import stat
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Annotated, Any
+from typing import Any
 
 import flask
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field, SecretStr, field_validator
+from pydantic import BaseModel, Field, SecretStr
 
 from trellis.settings import (
     LoadedSettings,
-    LocalOnly,
     PluginSettings,
     Settings,
     SettingsError,
     describe,
-    development_secret,
     load_settings,
     read_plugin_selection,
 )
@@ -31,7 +27,6 @@ from trellis.settings.masking import shown
 from trellis.settings.sources import leaves
 
 KEY = "k" * 32
-PRODUCTION = {"TRELLIS_ENVIRONMENT": "production", "TRELLIS_SECRET_KEYS": KEY}
 
 
 class Limits(BaseModel):
@@ -50,17 +45,6 @@ class GateSettings(PluginSettings):
     limits: Limits = Limits()
     clients: list[Client] = Field(default=[], description="Who may ask.")
     token: SecretStr | None = Field(default=None, description="Opens the gate.")
-    relay: str = Field(default="local:", description="Where parcels are handed over.")
-    carrier: Annotated[str, LocalOnly("parcels stay in the local mailbox")] = Field(
-        default="local", description="Who carries."
-    )
-
-    @field_validator("token")
-    @classmethod
-    def _not_wrong(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and value.get_secret_value().startswith("wrong"):
-            raise ValueError(f"{value.get_secret_value()} is no token")
-        return value
 
 
 Load = Callable[..., LoadedSettings]
@@ -362,106 +346,6 @@ class TestFaults:
         (tmp_path / "file").write_text("")
         [fault] = faults(load, {"TRELLIS_DATA_DIR": "file/var"})
         assert fault.startswith(f"data_dir: {tmp_path}/file/var cannot be used")
-
-
-class TestSecrets:
-    @given(secret=st.text(st.characters(exclude_categories=["C", "Z"]), min_size=6, max_size=31))
-    @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    def test_no_fault_tells_one(self, load: Load, secret: str) -> None:
-        secret = f"S3{secret}"
-        environ = {
-            "TRELLIS_SECRET_KEYS": json.dumps([secret[:8]]),
-            "TRELLIS_GATE__TOKEN": f"wrong{secret}",
-            "TRELLIS_GATE__CLIENTS": json.dumps([{"id": 1, "secret": secret, "x": secret}]),
-            "TRELLIS_DATABASE_URL": f"mysql://u:{secret}@db",
-            "TRELLIS_METRICS_TOKE": secret,
-        }
-        with pytest.raises(SettingsError) as caught:
-            load(environ)
-        assert len(caught.value.faults) == 6
-        assert secret not in str(caught.value) + repr(caught.value)
-        assert caught.value.__cause__ is None
-
-    def test_neither_repr_nor_describe_tells_one(self, load: Load) -> None:
-        loaded = load(
-            {
-                "TRELLIS_SECRET_KEYS": KEY,
-                "TRELLIS_METRICS_TOKEN": "hush-1",
-                "TRELLIS_GATE__TOKEN": "hush-2",
-                "TRELLIS_GATE__CLIENTS": '[{"id": "app", "secret": "hush-3"}]',
-                "TRELLIS_GATE__RELAY": "smtp://u:hush-7@relay:25",
-                "TRELLIS_DATABASE_URL": "postgresql://u:hush-4@db/x?sslmode=require",
-                "TRELLIS_REDIS_URL": "redis://:a/b@hush-5@box/1",
-                "TRELLIS_STORAGE_URL": "s3://bucket?secret_access_key=hush-6&region=x",
-            }
-        )
-        shown = repr(loaded) + repr(describe(loaded))
-        assert "hush" not in shown
-        assert KEY not in shown
-        rows = {row.key: row for row in describe(loaded)}
-        assert rows["database_url"].value == "postgresql://u:********@db/x?sslmode=require"
-        assert rows["redis_url"].value == "redis://:********@box/1"
-        assert rows["storage_url"].value == "s3://bucket?secret_access_key=********&region=x"
-        assert rows["gate.clients"].value == '[{"id": "app", "secret": "********"}]'
-
-    def test_every_setting_says_what_it_is_for(self, load: Load) -> None:
-        assert [row.key for row in describe(load()) if not row.description] == []
-
-    def test_development_makes_one_key_and_keeps_it(self, load: Load, tmp_path: Path) -> None:
-        first, second = load(), load()
-        file = tmp_path / "var" / "secret_key"
-        assert first.core.secret_keys == second.core.secret_keys
-        assert first.core.secret_keys[0].get_secret_value() == file.read_text().strip()
-        assert stat.S_IMODE(file.stat().st_mode) == 0o600
-        assert first.sources["secret_keys"] == f"made once, in {tmp_path}/var"
-
-    def test_processes_that_start_together_share_one_key(self, tmp_path: Path) -> None:
-        barrier = threading.Barrier(8)
-        keys: list[SecretStr] = []
-
-        def start() -> None:
-            barrier.wait()
-            keys.append(development_secret(tmp_path / "var"))
-
-        threads = [threading.Thread(target=start) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert len(keys) == 8
-        assert len({key.get_secret_value() for key in keys}) == 1
-        assert [path.name for path in (tmp_path / "var").iterdir()] == ["secret_key"]
-
-    def test_a_truncated_key_file_is_a_fault(self, load: Load, tmp_path: Path) -> None:
-        (tmp_path / "var").mkdir()
-        (tmp_path / "var" / "secret_key").write_text("")
-        assert faults(load) == [f"secret_keys: {tmp_path}/var/secret_key holds no whole key."]
-
-
-class TestProduction:
-    def test_it_starts_with_a_key_and_no_local_default(self, load: Load, tmp_path: Path) -> None:
-        loaded = load(PRODUCTION | {"TRELLIS_GATE__CARRIER": "post"})
-        assert loaded.core.log_format == "json"
-        assert not (tmp_path / "var").exists()
-
-    @pytest.mark.parametrize("keys", [None, "", "short", f"{KEY},short", "[]"])
-    def test_it_refuses_missing_empty_and_short_keys(
-        self, load: Load, tmp_path: Path, keys: str | None
-    ) -> None:
-        development_secret(tmp_path / "var")  # one that an earlier start made is no excuse
-        environ = {"TRELLIS_ENVIRONMENT": "production", "TRELLIS_GATE__CARRIER": "post"}
-        [fault] = faults(load, environ if keys is None else environ | {"TRELLIS_SECRET_KEYS": keys})
-        assert fault.startswith("secret_keys")
-
-    @pytest.mark.parametrize("environ", [{}, {"TRELLIS_GATE__CARRIER": "local"}])
-    def test_it_refuses_what_is_for_one_machine_only(
-        self, load: Load, environ: dict[str, str]
-    ) -> None:
-        [fault] = faults(load, PRODUCTION | environ)
-        assert fault == (
-            "gate.carrier: its default is for one machine only, parcels stay in the local mailbox; "
-            "set it in a settings file or as TRELLIS_GATE__CARRIER."
-        )
 
 
 class TestPluginSelection:
