@@ -15,12 +15,18 @@ from trellis_analytics.models import NewEvent
 # What people do, and how often.
 _NAMES = {"app_opened": 40, "screen_viewed": 35, "photo_shared": 15, "search": 8, "signed_out": 2}
 _SCREENS = ("home", "album", "photo", "inbox", "profile")
+_PER_PERSON = 20
 _AT_ONCE = 20_000
 
 
 def make_events(user_id: UUID, count: int = 3, *, seed: int = 0) -> None:
     """Store events of one person that happened in the last hour."""
     seed_events([user_id], count, seed=seed, within=timedelta(hours=1))
+
+
+def populate(user_ids: Sequence[UUID], *, seed: int = 0) -> None:
+    """A month in the life of these people, for load."""
+    seed_events(user_ids, _PER_PERSON * len(user_ids), seed=seed)
 
 
 def seed_events(
