@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,12 +42,15 @@ def step(title: str) -> Iterator[list[str]]:
     """Show a step when it is done, with how long it took and what it found."""
     findings: list[str] = []
     started = time.perf_counter()
-    click.echo(f"  … {title}", nl=False)
+    # A terminal shows the step while it runs; a file gets it when it is done.
+    again = "\r" if sys.stdout.isatty() else ""
+    if again:
+        click.echo(f"  … {title}", nl=False)
     try:
         yield findings
     except BaseException:
-        click.echo(f"\r  ✗ {title}")
+        click.echo(f"{again}  ✗ {title}")
         raise
-    click.echo(f"\r  ✓ {title}  ({(time.perf_counter() - started) * 1000:.0f} ms)")
+    click.echo(f"{again}  ✓ {title}  ({(time.perf_counter() - started) * 1000:.0f} ms)")
     for finding in findings:
         click.echo(f"      {finding}")

@@ -12,7 +12,7 @@ Step = Callable[[str], AbstractContextManager[list[str]]]
 
 
 def walk(base_url: str, operator: tuple[str, str], step: Step) -> None:
-    """Walk it, telling each step. Raises AssertionError or TimeoutError where something is wrong."""
+    """Walk it, telling each step; AssertionError or TimeoutError where something is wrong."""
     ada, bob = Phone(base_url), Phone(base_url)
     try:
         _sign_in(ada, step)

@@ -22,16 +22,16 @@ class Operator:
 
     def daily_active_users(self) -> int:
         """How many people were active today (UTC)."""
-        days = self._report("daily-active-users")
-        return sum(day["users"] for day in days)
+        return sum(day["users"] for day in self._report("daily-active-users"))
 
     def event_count(self, name: str) -> int:
         """How often an event happened today (UTC)."""
-        return sum(row["count"] for row in self._report("event-counts") if row["name"] == name)
+        rows = [row for day in self._report("event-counts") for row in day["events"]]
+        return sum(row["count"] for row in rows if row["name"] == name)
 
     def _report(self, name: str) -> list[dict[str, Any]]:
         today = datetime.now(UTC).date().isoformat()
         query = {"from": today, "to": today}
         answer = self._http.get(f"/v1/analytics/reports/{name}", params=query)
         answer.raise_for_status()
-        return list(answer.json()["items"])
+        return list(answer.json()["days"])

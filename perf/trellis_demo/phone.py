@@ -108,7 +108,8 @@ class Phone:
 
         def arrived() -> list[dict[str, Any]] | None:
             shown = self._call("GET", "/local/push", 200, headers={"Accept": "application/json"})
-            ours = [p for p in shown["items"] if p["installation_id"] == self.installation_id]
+            pushes = [shown_push["push"] for shown_push in shown["items"]]
+            ours = [p for p in pushes if p["installation_id"] == self.installation_id]
             return ours if len(ours) >= count else None
 
         return list(self._until(arrived))

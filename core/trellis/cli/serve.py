@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +40,6 @@ def _serve_laptop(core: Settings) -> None:
     require_writable(core.data_dir)
     require_port(core.host, core.port)
     with Broker(core.data_dir, core.redis_url).supervised() as broker:
-        _prepare(core)
         Supervisor([broker, *_processes(core)], on_ready=lambda: _tell(core)).run()
 
 
@@ -74,15 +75,30 @@ def _processes(core: Settings) -> list[list[ProcessSpec]]:
     from trellis.local.child import ProcessSpec
     from trellis.local.supervisor import answers
 
-    def trellis(name: str, *command: str, health: str | None = None) -> ProcessSpec:
-        argv = [sys.executable, "-m", "trellis", *command]
-        return ProcessSpec(name, argv, ready=answers(health) if health else None)
+    def trellis(*command: str) -> list[str]:
+        return [sys.executable, "-m", "trellis", *command]
 
+    # Once, when the broker runs and nothing else does.
+    prepare = cache(lambda: _prepare(core))
+    health = answers(f"{core.local_url}/health/live")
+    # One directory, so that /metrics tells of every process; but of the heavy worker's forks, which
+    # would each leave files there.
+    env = {"PROMETHEUS_MULTIPROC_DIR": str(_fresh(core.data_dir / "metrics"))}
     return [
-        [trellis("light", "worker", "light"), trellis("heavy", "worker", "heavy")],
-        [trellis("scheduler", "scheduler")],
-        [trellis("web", "front", health=f"{core.local_url}/health/live")],
+        [
+            ProcessSpec("light", trellis("worker", "light"), env, before=prepare),
+            ProcessSpec("heavy", trellis("worker", "heavy")),
+        ],
+        [ProcessSpec("scheduler", trellis("scheduler"), env)],
+        [ProcessSpec("web", trellis("front"), env, ready=health)],
     ]
+
+
+def _fresh(directory: Path) -> Path:
+    """An empty directory: the counters of processes that have ended stay in their files."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    return directory
 
 
 def _tell(core: Settings) -> None:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TypeVar, cast
+from collections.abc import Callable
+from typing import TypeAlias, TypeVar, cast
 
 from trellis.runtime import runtime
 
 P = TypeVar("P")
 
+# Asking for ``type[P]``, a port being a protocol, would make every caller's mypy complain that it
+# cannot be instantiated.
+Contract: TypeAlias = Callable[..., P]
 
-def port(contract: type[P]) -> P:
+
+def port(contract: Contract[P]) -> P:
     """The provider of a port. Raises LookupError when nobody provides it."""
     provider = port_or_none(contract)
     if provider is None:
-        raise LookupError(f"no plugin provides {contract.__name__}; declare it in `uses`")
+        name = cast("type[P]", contract).__name__
+        raise LookupError(f"no plugin provides {name}; declare it in `uses`")
     return provider
 
 
-def port_or_none(contract: type[P]) -> P | None:
+def port_or_none(contract: Contract[P]) -> P | None:
     """The provider of a port, or ``None``: for the ports in a plugin's ``wants``."""
-    return cast("P | None", runtime().ports.get(contract))
+    return cast("P | None", runtime().ports.get(cast("type[P]", contract)))

@@ -13,7 +13,6 @@ from flask import Flask, Response, jsonify
 from sqlalchemy import text
 
 from trellis.db.base import db
-from trellis.db.migrations import status as migration_status
 from trellis.errors import ServiceUnavailable
 from trellis.runtime import runtime
 
@@ -119,7 +118,9 @@ def _ask_database() -> None:
 
 
 def _ask_migrations() -> None:
-    pending = [status.owner for status in migration_status() if not status.at_head]
+    from trellis.db import migrations  # Alembic is slow to import; workers never ask
+
+    pending = [status.owner for status in migrations.status() if not status.at_head]
     if pending:
         raise RuntimeError(f"migrations pending for {', '.join(pending)}")
 

@@ -88,7 +88,15 @@ def front(app: Flask) -> Streams:
     runtime: Runtime = app.extensions["trellis"]
     threads = runtime.settings.core.web_threads
     flask: Any = app.wsgi_app  # its types come from wsgiref, the bridge's are its own
-    bridged: Any = WSGIMiddleware(flask, workers=threads)
+    bridge: Any = WSGIMiddleware(flask, workers=threads)
+
+    async def bridged(scope: Scope, receive: Receive, send: Send) -> None:
+        # granian's `receive` gives a future of its own; the bridge's thread needs a coroutine.
+        async def receive_message() -> Message:
+            return await receive()
+
+        await bridge(scope, receive_message, send)
+
     return Streams(app, bridged)
 
 
