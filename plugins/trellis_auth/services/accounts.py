@@ -27,6 +27,7 @@ from trellis_auth.events import UserCreated
 from trellis_auth.models import User
 from trellis_auth.services import attempts, codes, endings, passwords
 from trellis_auth.services.addresses import Address, normalise
+from trellis_auth.services.credentials import confirmed, try_password
 from trellis_auth.services.mails import send_mail
 from trellis_auth.settings import AuthSettings
 
@@ -118,24 +119,16 @@ def account(user_id: UUID) -> Account:
 def close_account(user_id: UUID, password: str) -> UUID:
     """End a person's access at once and have everything of theirs erased; returns the erasure's id.
 
-    The address is free again when this returns. Raises WrongPassword, TooManyAttempts, NotFound.
+    The address is free again when this returns. Raises NotFound, WrongPassword, TooManyAttempts,
+    ServiceUnavailable.
     """
-    row = fetch_one(select(User.email, User.password_hash).where(User.id == user_id))
-    if row is None or row.email is None:
-        raise NotFound
-    address = normalise(row.email)
-    attempts.count_password(address)
-    right = passwords.verify(row.password_hash, password)
+    address = normalise(account(user_id).email)
+    tried = try_password(address, password)
     with unit_of_work() as uow:
-        if right:
-            attempts.forget(uow, address.key, attempts.PURPOSES)
-        user = uow.session.execute(
-            select(User).where(User.id == user_id).with_for_update()
-        ).scalar_one_or_none()
-        if user is None or user.closed_at is not None:
-            raise NotFound
-        if not right or user.password_hash != row.password_hash:
-            record(uow, "auth.password_refused", subject=user.id)
+        if tried.right:
+            attempts.forget(uow, address.key, [attempts.CODE, attempts.MAIL])
+        user = confirmed(uow, tried)
+        if user is None or user.id != user_id:
             raise WrongPassword
         endings.end_sessions(uow, user_id, "account_closed")
         codes.revoke(uow, user_id)

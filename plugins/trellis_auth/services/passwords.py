@@ -34,18 +34,33 @@ def hash_new(password: str) -> str:
         raise InvalidInput.field("/password", f"Longer than {most} characters.")
     if len(password) < least:
         raise InvalidInput.field("/password", f"Shorter than {least} characters.")
-    with _turn():
+    with turn():
         return _hasher.hash(_bytes(password))
 
 
 def verify(stored: str | None, password: str) -> bool:
-    """Whether the password is the stored one; with none stored it takes as long, and is not."""
-    with _turn():
-        try:
-            _hasher.verify(stored or _nobodys_hash(), _bytes(password))
-        except VerifyMismatchError:
-            return False
+    """Whether the password is the stored one; with none stored it takes as long, and is not.
+
+    Call it inside a `turn`.
+    """
+    try:
+        _hasher.verify(stored or _nobodys_hash(), _bytes(password))
+    except VerifyMismatchError:
+        return False
     return stored is not None
+
+
+@contextmanager
+def turn() -> Iterator[None]:
+    """One of the few turns to hash. Raises ServiceUnavailable when it is too long in coming."""
+    settings = AuthSettings.current()
+    turns = _turns(settings.password_hashes_at_once)
+    if not turns.acquire(timeout=settings.password_wait_seconds):
+        raise ServiceUnavailable("Too many people sign in at this moment.", retry_after=2)
+    try:
+        yield
+    finally:
+        turns.release()
 
 
 def _bytes(password: str) -> bytes:
@@ -56,18 +71,6 @@ def _bytes(password: str) -> bytes:
 @cache
 def _nobodys_hash() -> str:
     return _hasher.hash(secrets.token_bytes(16))
-
-
-@contextmanager
-def _turn() -> Iterator[None]:
-    settings = AuthSettings.current()
-    turns = _turns(settings.password_hashes_at_once)
-    if not turns.acquire(timeout=settings.password_wait_seconds):
-        raise ServiceUnavailable("Too many people sign in at this moment.", retry_after=2)
-    try:
-        yield
-    finally:
-        turns.release()
 
 
 @cache

@@ -11,12 +11,13 @@ from sqlalchemy import insert, select, update
 
 from trellis.api import Page, paginate
 from trellis.contracts import EventSink, port_or_none
-from trellis.db import UnitOfWork, database_now, fetch_one, new_id, unit_of_work, utcnow
+from trellis.db import UnitOfWork, database_now, new_id, unit_of_work, utcnow
 from trellis.observe.audit import record
 from trellis_auth.errors import InvalidCredentials, InvalidRefreshToken, NotVerified
-from trellis_auth.models import FIRST_PARTY_CLIENT, Device, DeviceInfo, Session, User
-from trellis_auth.services import attempts, endings, passwords, tokens
+from trellis_auth.models import FIRST_PARTY_CLIENT, Device, DeviceInfo, Session
+from trellis_auth.services import endings, tokens
 from trellis_auth.services.addresses import normalise
+from trellis_auth.services.credentials import confirmed, try_password
 from trellis_auth.services.tokens import Tokens
 from trellis_auth.settings import AuthSettings
 
@@ -34,20 +35,14 @@ class SessionInfo:
 
 
 def sign_in(email: str, password: str, device: DeviceInfo) -> Tokens:
-    """Begin a session. Raises InvalidCredentials, NotVerified, TooManyAttempts, InvalidInput."""
-    address = normalise(email)
-    attempts.count_password(address)
-    found = fetch_one(select(User.id, User.password_hash).where(User.email_key == address.key))
-    right = passwords.verify(found.password_hash if found else None, password)
+    """Begin a session.
+
+    Raises InvalidInput, InvalidCredentials, NotVerified, TooManyAttempts, ServiceUnavailable.
+    """
+    tried = try_password(normalise(email), password)
     with unit_of_work() as uow:
-        if right:
-            attempts.forget(uow, address.key, [attempts.SIGN_IN])
-        user = uow.session.execute(
-            select(User).where(User.email_key == address.key).with_for_update()
-        ).scalar_one_or_none()
-        # The password may have become another one while this one was looked at.
-        if user is None or not right or found is None or user.password_hash != found.password_hash:
-            record(uow, "auth.sign_in_refused", subject=user.id if user else None)
+        user = confirmed(uow, tried)
+        if user is None:
             raise InvalidCredentials
         if user.verified_at is None:
             raise NotVerified

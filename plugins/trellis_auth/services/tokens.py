@@ -117,20 +117,23 @@ def read_access_token(token: str) -> AccessClaims:
         # The algorithm is ours and the key is found by `kid` among our own: what else the header
         # says (alg, jwk, jku, x5u) counts for nothing.
         verified = jwt.decode(token, _key_of, algorithms=[keys.ALGORITHM])
-        claims = AccessClaims(
-            UUID(verified.claims["sub"]), UUID(verified.claims["sid"]), verified.claims["exp"]
-        )
+        return _checked(verified.header, verified.claims)
     except (JoseError, ValueError, KeyError, TypeError, AttributeError):
         raise Unauthenticated from None
+
+
+def _checked(header: Mapping[str, Any], claims: Mapping[str, Any]) -> AccessClaims:
+    """The claims of a token whose signature holds. Raises ValueError and its like."""
     address = runtime().settings.core.base_url
+    expires_at: int = claims["exp"]
     if (
-        verified.header.get("typ") not in _TYPES
-        or verified.claims.get("iss") != address
-        or verified.claims.get("aud") != address
-        or claims.expires_at <= time.time()
+        header["typ"] not in _TYPES
+        or claims["iss"] != address
+        or claims["aud"] != address
+        or expires_at <= time.time()
     ):
-        raise Unauthenticated
-    return claims
+        raise ValueError("not for us, or not any more")
+    return AccessClaims(UUID(claims["sub"]), UUID(claims["sid"]), expires_at)
 
 
 def _key_of(signature: GuestProtocol) -> ECKey:
