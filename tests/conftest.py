@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 from flask import Flask
+
 from trellis.jobs.declaration import Options, Task
 from trellis.runtime import Runtime
 
 Declare = Callable[..., str]
+
+# A distribution of its own: its tests run where it is installed (contract/test_example_plugin.py).
+collect_ignore = ["example_plugin"]
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""A guestbook for Trellis."""
