@@ -116,8 +116,14 @@ def _enqueue(uow: UnitOfWork, erasure_id: UUID, plugin: str) -> None:
 
 
 def _erase_core(subject: UUID) -> Mapping[str, int]:
-    """What the core holds of a person: feed entries and durable work, dead letters included."""
+    """What the core holds of a person: feed entries and durable work, dead letters included.
+
+    And once more what plugins hold: one that was erased early may have been sent something by
+    another one, of which nothing was erased yet.
+    """
     with unit_of_work() as uow:
+        for rooms in runtime().personal_data.values():
+            rooms.erase(subject)
         entries = uow.session.execute(delete(FeedEntry).where(FeedEntry.subject == subject))
         work = uow.session.execute(delete(OutboxRow).where(OutboxRow.subject == subject))
         return {"feed_entries": entries.rowcount, "work": work.rowcount}  # type: ignore[attr-defined]
