@@ -70,7 +70,7 @@ def register_device(body: dict[str, str], installation_id: str) -> Any:
     The push token then belongs to the caller alone: whoever else had it gets no more pushes there.
     """
     return services.register(
-        current_principal().id, installation_id, body["platform"], body["push_token"]
+        current_principal(), installation_id, body["platform"], body["push_token"]
     )
 
 

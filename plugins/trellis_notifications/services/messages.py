@@ -118,15 +118,13 @@ def mark_read(user_id: UUID, message_id: UUID) -> None:
             raise NotFound
 
 
-def add_messages(user_id: UUID, messages: Sequence[Mapping[str, Any]]) -> list[UUID]:
-    """Put messages (kind, title, body, data) into an inbox at once, without events and pushes."""
-    rows = [
-        {"id": new_id(), "user_id": user_id, "created_at": utcnow(), **message}
-        for message in messages
-    ]
+def add_messages(messages: Sequence[Mapping[str, Any]]) -> list[UUID]:
+    """Put messages (user_id, kind, title, body, data) into inboxes, without events and pushes."""
+    rows = [{"id": new_id(), "created_at": utcnow(), **message} for message in messages]
     with unit_of_work() as uow:
         if rows:
             uow.session.execute(insert(Message), rows)
+        for user_id in {row["user_id"] for row in rows}:
             uow.invalidate(unread_tag(user_id))
     return [row["id"] for row in rows]
 

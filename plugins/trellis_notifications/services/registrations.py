@@ -10,8 +10,9 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Row, and_, delete, insert, not_
 from sqlalchemy.exc import IntegrityError
 
+from trellis.contracts import Identity, Principal, port
 from trellis.db import UnitOfWork, database_now, new_id, unit_of_work
-from trellis.errors import Conflict, NotFound
+from trellis.errors import Conflict, NotFound, Unauthenticated
 from trellis_notifications.models import Registration
 from trellis_notifications.services.inserts import insert_into
 
@@ -19,18 +20,23 @@ _TRIES = 3
 
 
 def register(
-    user_id: UUID, installation_id: str, platform: str, push_token: str
+    caller: Principal, installation_id: str, platform: str, push_token: str
 ) -> Row[str, str, datetime]:
     """Send the user's pushes to this installation from now on, and nobody else's to its token.
 
-    Registering again renews it: apps do so at each start. Raises Conflict when others keep taking
-    the same token at the same moment.
+    Registering again renews it: apps do so at each start. Raises Unauthenticated when the caller's
+    access has ended meanwhile, Conflict when others keep taking the same token at the same moment.
     """
     with unit_of_work() as uow:
+        # Asked inside the transaction, which `uow.session` begins: a request that was long on its
+        # way must not bring back what a sign-out or an erasure has removed.
+        session = uow.session
+        if not port(Identity).is_alive(caller):
+            raise Unauthenticated
         for _ in range(_TRIES):
             try:
-                with uow.session.begin_nested():
-                    return _take(uow, user_id, installation_id, platform, push_token)
+                with session.begin_nested():
+                    return _take(uow, caller.id, installation_id, platform, push_token)
             except IntegrityError:
                 # Somebody registered the token between our two statements; now we can see that row.
                 continue
@@ -53,13 +59,12 @@ def forget_device(user_id: UUID, installation_id: str, until: datetime) -> None:
         _remove(uow, and_(_own(user_id, installation_id), Registration.registered_at <= until))
 
 
-def add_registrations(user_id: UUID, registrations: Sequence[Mapping[str, Any]]) -> list[UUID]:
-    """Make many registrations (installation_id, platform, push_token) of one user at once."""
-    rows = [{"id": new_id(), "user_id": user_id, **one} for one in registrations]
+def add_registrations(registrations: Sequence[Mapping[str, Any]]) -> None:
+    """Make many registrations (user_id, installation_id, platform, push_token) at once."""
+    rows = [{"id": new_id(), **registration} for registration in registrations]
     with unit_of_work() as uow:
         if rows:
             uow.session.execute(insert(Registration).values(registered_at=database_now()), rows)
-    return [row["id"] for row in rows]
 
 
 def _own(user_id: UUID, installation_id: str) -> ColumnElement[bool]:

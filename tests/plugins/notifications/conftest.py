@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from flask import Flask
 from sqlalchemy import func, select, update
 
-from trellis.contracts import Mailbox, Messenger, PushSink, port
+from trellis.contracts import Identity, Mailbox, Messenger, Principal, PushSink, port
 from trellis.db import Model, database_now, fetch_value, unit_of_work
 from trellis.local.mailbox import Mailbox as LocalMailbox
 from trellis.local.push_sink import PushSink as LocalPushSink
 from trellis.outbox.models import OutboxRow
 from trellis.runtime import Runtime
+from trellis.testing.identity import Issuer
+from trellis_notifications import services
 from trellis_notifications.models import Mail
 from trellis_notifications.settings import NotificationsSettings
 
@@ -49,6 +52,20 @@ def push_sink(runtime: Runtime) -> LocalPushSink:
     sink = runtime.ports[PushSink]
     assert isinstance(sink, LocalPushSink)
     return sink
+
+
+@pytest.fixture
+def register(app: Flask) -> Callable[..., None]:
+    """``register(user_id, "phone", "ios", "token")`` as that person, signed in."""
+    Issuer(app)
+    identity = app.extensions["trellis"].ports[Identity]
+
+    def register(user_id: UUID, *registration: str) -> None:
+        person = Principal(user_id, "user")
+        identity.issue(person)
+        services.register(person, *registration)
+
+    return register
 
 
 @pytest.fixture

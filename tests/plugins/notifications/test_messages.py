@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 from flask import Flask
+from sqlalchemy.exc import IntegrityError
 
 from trellis.contracts import Messenger, PushSink, port
 from trellis.db import Model, unit_of_work
@@ -191,6 +192,16 @@ def test_reading_twice_keeps_the_first_time(messenger: Messenger, new_user_id: N
     read_at = services.get_message(ada, message_id).read_at
     services.mark_read(ada, message_id)
     assert services.get_message(ada, message_id).read_at == read_at is not None
+
+
+def test_populating_is_the_same_for_one_seed(app_context: None, new_user_id: NewId) -> None:
+    people = [new_user_id() for _ in range(3)]
+    factories.populate(people, seed=1)
+    assert [services.unread_count(person) for person in people] == [30, 30, 30]
+    devices = [services.export_user(person)["devices"] for person in people]
+    assert [len(of_one) for of_one in devices] == [1, 1, 1]
+    with pytest.raises(IntegrityError):
+        factories.populate(people, seed=1)
 
 
 def test_factories_repeat_themselves(app_context: None, new_user_id: NewId) -> None:

@@ -13,19 +13,23 @@ import pytest
 from flask import Flask
 
 from trellis.contracts import Mailbox, Messenger, PushSink
+from trellis.db import unit_of_work
 from trellis.local.mailbox import Mailbox as LocalMailbox
 from trellis.local.push_sink import PushSink as LocalPushSink
+from trellis.privacy import request_erasure
+from trellis.privacy.erasure import erase_part
 from trellis.runtime import Runtime
 from trellis_notifications import services
 
 NewId = Callable[[], UUID]
+Register = Callable[..., None]
 RunTasks = Callable[..., list[str]]
 
 
-def live(messenger: Messenger, run_tasks: RunTasks, **people: UUID) -> None:
+def live(messenger: Messenger, register: Register, run_tasks: RunTasks, **people: UUID) -> None:
     """Everything that can be held of each person: delivered, and waiting."""
     for name, user_id in people.items():
-        services.register(user_id, f"phone-{name}", "ios", f"token-{name}")
+        register(user_id, f"phone-{name}", "ios", f"token-{name}")
         messenger.send(user_id, "k", f"title {name}", f"body {name}", {"who": name}, dedupe=name)
         messenger.mail(f"{name}@example.com", "Delivered", f"text {name}", subject_id=user_id)
         services.unread_count(user_id)
@@ -36,10 +40,13 @@ def live(messenger: Messenger, run_tasks: RunTasks, **people: UUID) -> None:
 
 
 def test_export_gives_out_what_is_held(
-    messenger: Messenger, run_tasks: RunTasks, new_user_id: NewId
+    messenger: Messenger,
+    run_tasks: RunTasks,
+    new_user_id: NewId,
+    register: Register,
 ) -> None:
     ada, bob = new_user_id(), new_user_id()
-    live(messenger, run_tasks, ada=ada, bob=bob)
+    live(messenger, register, run_tasks, ada=ada, bob=bob)
     given = services.export_user(ada)
     text = json.dumps(given)
     assert [message["title"] for message in given["messages"]] == ["title ada", "waiting ada"]
@@ -56,9 +63,10 @@ def test_erasure_leaves_nothing_of_one_and_all_of_the_other(
     push_sink: LocalPushSink,
     run_tasks: RunTasks,
     new_user_id: NewId,
+    register: Register,
 ) -> None:
     ada, bob = new_user_id(), new_user_id()
-    live(messenger, run_tasks, ada=ada, bob=bob)
+    live(messenger, register, run_tasks, ada=ada, bob=bob)
     before = services.export_user(bob)
 
     assert services.erase_user(ada) == {
@@ -91,12 +99,29 @@ def test_erasure_needs_no_local_sinks(
     run_tasks: RunTasks,
     new_user_id: NewId,
     monkeypatch: pytest.MonkeyPatch,
+    register: Register,
 ) -> None:
     ada = new_user_id()
-    live(messenger, run_tasks, ada=ada)
+    live(messenger, register, run_tasks, ada=ada)
     monkeypatch.delitem(ports, Mailbox)
     monkeypatch.delitem(ports, PushSink)
     assert services.erase_user(ada)["messages"] == 2
+
+
+def test_what_another_plugin_sends_while_it_is_still_to_be_erased_goes_too(
+    messenger: Messenger, run_tasks: RunTasks, new_user_id: NewId, feed: Callable[[], list[Any]]
+) -> None:
+    ada = new_user_id()
+    with unit_of_work() as uow:
+        erasure_id = request_erasure(uow, ada)
+    erase_part(erasure_id, "notifications")
+
+    messenger.send(ada, "media.photo_ready", "Ready", "Look", {})
+    messenger.mail("ada@example.com", "Ready", "Look", subject_id=ada)
+    run_tasks()
+
+    assert services.export_user(ada) == {"messages": [], "devices": [], "mails": []}
+    assert feed() == []
 
 
 class Slow:
@@ -124,9 +149,10 @@ def test_a_delivery_under_way_leaves_nothing_behind(
     new_user_id: NewId,
     monkeypatch: pytest.MonkeyPatch,
     port: type[Any],
+    register: Register,
 ) -> None:
     ada = new_user_id()
-    services.register(ada, "phone", "ios", "token")
+    register(ada, "phone", "ios", "token")
     if port is Mailbox:
         messenger.mail("ada@example.com", "Hello", "Hello", subject_id=ada)
     else:

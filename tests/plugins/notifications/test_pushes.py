@@ -14,9 +14,9 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, update
 
-from trellis.contracts import Messenger, PushSink
+from trellis.contracts import Messenger, Principal, PushSink
 from trellis.db import Model, fetch_all, unit_of_work
-from trellis.errors import NotFound
+from trellis.errors import NotFound, Unauthenticated
 from trellis.local.push_sink import PushSink as LocalPushSink
 from trellis.outbox.models import OutboxRow
 from trellis.runtime import Runtime
@@ -25,6 +25,7 @@ from trellis_notifications.models import Registration
 
 NewId = Callable[[], UUID]
 Count = Callable[[type[Model]], int]
+Register = Callable[..., None]
 RunTasks = Callable[..., list[str]]
 
 
@@ -42,12 +43,16 @@ def registered() -> list[tuple[Any, ...]]:
 
 
 def test_a_push_arrives_at_each_device(
-    messenger: Messenger, push_sink: LocalPushSink, run_tasks: RunTasks, new_user_id: NewId
+    messenger: Messenger,
+    push_sink: LocalPushSink,
+    run_tasks: RunTasks,
+    new_user_id: NewId,
+    register: Register,
 ) -> None:
     ada, bob = new_user_id(), new_user_id()
-    services.register(ada, "phone", "ios", "token-1")
-    services.register(ada, "tablet", "android", "token-2")
-    services.register(bob, "phone", "ios", "token-3")
+    register(ada, "phone", "ios", "token-1")
+    register(ada, "tablet", "android", "token-2")
+    register(bob, "phone", "ios", "token-3")
 
     message_id = send(messenger, ada)
     run_tasks()
@@ -100,10 +105,14 @@ def test_a_push_keeps_its_id_over_attempts(
 
 
 def test_a_device_that_left_gets_no_push_that_waits(
-    messenger: Messenger, push_sink: LocalPushSink, run_tasks: RunTasks, new_user_id: NewId
+    messenger: Messenger,
+    push_sink: LocalPushSink,
+    run_tasks: RunTasks,
+    new_user_id: NewId,
+    register: Register,
 ) -> None:
     ada = new_user_id()
-    services.register(ada, "phone", "ios", "token-1")
+    register(ada, "phone", "ios", "token-1")
     send(messenger, ada)
     services.unregister(ada, "phone")
     assert run_tasks() == ["notifications.push"]
@@ -111,24 +120,32 @@ def test_a_device_that_left_gets_no_push_that_waits(
 
 
 def test_a_push_that_waits_goes_to_the_devices_new_token(
-    messenger: Messenger, push_sink: LocalPushSink, run_tasks: RunTasks, new_user_id: NewId
+    messenger: Messenger,
+    push_sink: LocalPushSink,
+    run_tasks: RunTasks,
+    new_user_id: NewId,
+    register: Register,
 ) -> None:
     ada = new_user_id()
-    services.register(ada, "phone", "ios", "token-old")
+    register(ada, "phone", "ios", "token-old")
     send(messenger, ada)
-    services.register(ada, "phone", "ios", "token-new")
+    register(ada, "phone", "ios", "token-new")
     run_tasks()
     assert [shown.push["push_token"] for shown in push_sink.pushes()] == ["token-new"]
 
 
 def test_a_token_belongs_to_one_account(
-    messenger: Messenger, push_sink: LocalPushSink, run_tasks: RunTasks, new_user_id: NewId
+    messenger: Messenger,
+    push_sink: LocalPushSink,
+    run_tasks: RunTasks,
+    new_user_id: NewId,
+    register: Register,
 ) -> None:
     """C-08."""
     ada, bob = new_user_id(), new_user_id()
-    services.register(ada, "shared-phone", "ios", "token")
+    register(ada, "shared-phone", "ios", "token")
     for_ada = send(messenger, ada)
-    services.register(bob, "shared-phone", "ios", "token")
+    register(bob, "shared-phone", "ios", "token")
     for_bob = send(messenger, bob)
 
     run_tasks()
@@ -142,33 +159,43 @@ def test_a_token_belongs_to_one_account(
 
 
 def test_a_token_moves_between_installations_of_one_account(
-    app_context: None, new_user_id: NewId
+    app_context: None,
+    new_user_id: NewId,
+    register: Register,
 ) -> None:
     ada = new_user_id()
-    services.register(ada, "before-reinstall", "ios", "token")
-    services.register(ada, "after-reinstall", "ios", "token")
-    services.register(ada, "after-reinstall", "ios", "token")
+    register(ada, "before-reinstall", "ios", "token")
+    register(ada, "after-reinstall", "ios", "token")
+    register(ada, "after-reinstall", "ios", "token")
     assert registered() == [(ada, "after-reinstall", "token")]
 
 
-def test_two_devices_that_swap_tokens_keep_one_each(app_context: None, new_user_id: NewId) -> None:
+def test_two_devices_that_swap_tokens_keep_one_each(
+    app_context: None,
+    new_user_id: NewId,
+    register: Register,
+) -> None:
     ada = new_user_id()
-    services.register(ada, "one", "ios", "token-1")
-    services.register(ada, "two", "ios", "token-2")
-    services.register(ada, "one", "ios", "token-2")
+    register(ada, "one", "ios", "token-1")
+    register(ada, "two", "ios", "token-2")
+    register(ada, "one", "ios", "token-2")
     assert registered() == [(ada, "one", "token-2")]
-    services.register(ada, "two", "ios", "token-1")
+    register(ada, "two", "ios", "token-1")
     assert registered() == [(ada, "one", "token-2"), (ada, "two", "token-1")]
 
 
-def test_many_accounts_that_take_one_token_at_once(app: Flask, new_user_id: NewId) -> None:
+def test_many_accounts_that_take_one_token_at_once(
+    app: Flask,
+    new_user_id: NewId,
+    register: Register,
+) -> None:
     users = [new_user_id() for _ in range(8)]
     together = threading.Barrier(len(users))
 
     def take(user_id: UUID) -> None:
         with app.app_context():
             together.wait(10)
-            services.register(user_id, "phone", "ios", "token")
+            register(user_id, "phone", "ios", "token")
 
     with ThreadPoolExecutor(len(users)) as threads:
         list(threads.map(take, users))
@@ -179,7 +206,9 @@ def test_many_accounts_that_take_one_token_at_once(app: Flask, new_user_id: NewI
 
 
 def test_one_installation_that_registers_many_tokens_at_once(
-    app: Flask, new_user_id: NewId
+    app: Flask,
+    new_user_id: NewId,
+    register: Register,
 ) -> None:
     ada = new_user_id()
     together = threading.Barrier(8)
@@ -187,7 +216,7 @@ def test_one_installation_that_registers_many_tokens_at_once(
     def take(number: int) -> None:
         with app.app_context():
             together.wait(10)
-            services.register(ada, "phone", "ios", f"token-{number}")
+            register(ada, "phone", "ios", f"token-{number}")
 
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(take, range(8)))
@@ -213,12 +242,13 @@ def test_signing_out_stops_the_pushes_to_that_device(
     push_sink: LocalPushSink,
     run_tasks: RunTasks,
     new_user_id: NewId,
+    register: Register,
 ) -> None:
     """C-08."""
     ada, bob = new_user_id(), new_user_id()
-    services.register(ada, "phone", "ios", "token-1")
-    services.register(ada, "tablet", "ios", "token-2")
-    services.register(bob, "phone", "ios", "token-3")
+    register(ada, "phone", "ios", "token-1")
+    register(ada, "tablet", "ios", "token-2")
+    register(bob, "phone", "ios", "token-3")
 
     end_session(runtime, ada, "phone")
     assert run_tasks() == ["notifications.forget_device"]
@@ -230,26 +260,42 @@ def test_signing_out_stops_the_pushes_to_that_device(
 
 
 def test_a_session_without_a_device_stops_no_pushes(
-    runtime: Runtime, run_tasks: RunTasks, app_context: None, new_user_id: NewId
+    runtime: Runtime,
+    run_tasks: RunTasks,
+    app_context: None,
+    new_user_id: NewId,
+    register: Register,
 ) -> None:
     ada = new_user_id()
-    services.register(ada, "phone", "ios", "token-1")
+    register(ada, "phone", "ios", "token-1")
     end_session(runtime, ada, None)
     run_tasks()
     assert len(registered()) == 1
 
 
 def test_news_of_an_old_session_leaves_the_next_ones_registration(
-    runtime: Runtime, run_tasks: RunTasks, app_context: None, new_user_id: NewId
+    runtime: Runtime,
+    run_tasks: RunTasks,
+    app_context: None,
+    new_user_id: NewId,
+    register: Register,
 ) -> None:
     ada = new_user_id()
     end_session(runtime, ada, "phone")
     with unit_of_work() as uow:  # the phone signs in again before the news is delivered
-        services.register(ada, "phone", "ios", "token-1")
+        register(ada, "phone", "ios", "token-1")
         later = datetime.now(UTC) + timedelta(seconds=1)
         uow.session.execute(update(Registration).values(registered_at=later))
     run_tasks()
     assert len(registered()) == 1
+
+
+def test_a_registration_under_way_when_the_session_ends_is_refused(
+    app_context: None, new_user_id: NewId
+) -> None:
+    with pytest.raises(Unauthenticated):
+        services.register(Principal(new_user_id(), "user"), "phone", "ios", "token-1")
+    assert registered() == []
 
 
 def test_the_same_news_twice_is_harmless(
@@ -257,9 +303,10 @@ def test_the_same_news_twice_is_harmless(
     run_tasks: RunTasks,
     app_context: None,
     new_user_id: NewId,
+    register: Register,
 ) -> None:
     ada = new_user_id()
-    services.register(ada, "phone", "ios", "token-1")
+    register(ada, "phone", "ios", "token-1")
     for _ in range(2):
         end_session(runtime, ada, "phone")
     assert run_tasks() == ["notifications.forget_device"] * 2
