@@ -11,6 +11,7 @@ from trellis_auth.models import DeviceInfo
 PASSWORD = "correct horse battery staple"  # noqa: S105 (of accounts that are made up)
 
 _DEVICES = (("Ada's iPhone", "ios"), ("Pixel 9", "android"), ("Firefox", "web"))
+_PER_PERSON = 3
 
 
 def emails(count: int, *, seed: int = 0) -> list[str]:
@@ -29,3 +30,9 @@ def sessions(user_ids: Sequence[UUID], *, seed: int = 0) -> list[services.Tokens
     """A session of each user on a device of the seed; returns the tokens in the same order."""
     name, platform = _DEVICES[seed % len(_DEVICES)]
     return services.add_sessions(user_ids, DeviceInfo(f"device-{seed}", name, platform))
+
+
+def populate(user_ids: Sequence[UUID], *, seed: int = 0) -> None:
+    """Some sessions of each of these people, for load."""
+    for number in range(_PER_PERSON):
+        sessions(user_ids, seed=_PER_PERSON * seed + number)

@@ -1,79 +1,59 @@
-"""Load of auth: people who open the app again, look at their sessions, and sign up."""
+"""Load of auth: phones that refresh and look, people who come and go, and strangers who try."""
 
 from __future__ import annotations
 
-import json
-import re
 import secrets
-import time
-from typing import Any
 
-from locust import task
+from locust import between, task
 
+from trellis_auth.factories import PASSWORD
 from trellis_perf.user import TrellisUser
 
-_MAIL_SECONDS = 10.0
-_LOOK_SECONDS = 0.1
 
+class SettledUser(TrellisUser):
+    """Has the app open: looks at account and sessions, and refreshes now and then."""
 
-class ReturningUser(TrellisUser):
-    """Opens the app: refreshes the tokens, looks at the account; at times signs in anew."""
-
-    weight = 2
+    weight = 3
 
     @task(6)
-    def open_app(self) -> None:
-        self.refresh()
+    def look_at_account(self) -> None:
         self.call("auth_get_account")
 
     @task(3)
     def look_at_sessions(self) -> None:
         self.call("auth_list_sessions")
 
-    @task(1)
-    def change_phone(self) -> None:
+    @task(3)
+    def renew(self) -> None:
+        self.refresh()
+
+
+class RestlessUser(TrellisUser):
+    """Signs out and in again, as another one of the people."""
+
+    weight = 1
+    wait_time = between(1.0, 2.0)
+
+    @task
+    def come_back(self) -> None:
         self.call("auth_sign_out")
         self.session = None
         self.on_start()
 
-    @task(1)
-    def fetch_keys(self) -> None:
-        self.call("auth_jwks", anonymous=True)
 
-
-class Newcomer(TrellisUser):
-    """Signs up with the code from the mail, looks round, and leaves for good."""
+class Stranger(TrellisUser):
+    """Signs up, and guesses the code that it cannot read."""
 
     weight = 1
-    reads_mail = True
+    wait_time = between(1.0, 3.0)
 
     def on_start(self) -> None:
-        """Nobody yet."""
+        """It has no account to sign in to."""
 
     @task
-    def try_it(self) -> None:
-        email, password = f"newcomer.{secrets.token_hex(6)}@example.com", secrets.token_urlsafe(16)
-        self.session = None
-        self.call("auth_sign_up", json={"email": email, "password": password})
-        self.call("auth_verify", json={"email": email, "code": self._code(email)})
-        self.session = self.sign_in(email, password)
-        self.call("auth_get_account")
-        self.call("auth_close_account", json={"password": password})
-
-    def _code(self, email: str) -> str:
-        deadline = time.monotonic() + _MAIL_SECONDS
-        while time.monotonic() < deadline:
-            time.sleep(_LOOK_SECONDS)
-            for mail in self._mails(email):
-                if code := re.search(r"\b\d{6}\b", mail["text"]):
-                    return code.group()
-        raise TimeoutError(f"no mail within {_MAIL_SECONDS:g} seconds")
-
-    def _mails(self, email: str) -> list[dict[str, Any]]:
-        """What the mailbox shows; a page for people, and no operation of the API."""
-        shown = self.client.get(
-            f"/local/mailbox?to={email}",
-            name="local mailbox",
-            headers={"Accept": "application/json"},
-        )
-        return list(json.loads(shown.text or '{"items": []}')["items"])
+    def try_to_get_in(self) -> None:
+        email = f"stranger-{secrets.token_hex(8)}@example.com"
+        signs_up = {"email": email, "password": PASSWORD}
+        guesses = {"email": email, "code": "000000"}
+        self.call("auth_sign_up", anonymous=True, json=signs_up)
+        self.call("auth_verify", anonymous=True, json=guesses, variant="wrong", status=400)
