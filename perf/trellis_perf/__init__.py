@@ -1,1 +1,1 @@
-"""The performance suite: runs the load scenarios that the plugins bring, and judges what they measure."""
+"""The performance suite: load scenarios that the plugins bring, and what they measure, judged."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from io import BytesIO
 from random import Random
@@ -10,6 +11,8 @@ from uuid import UUID
 from PIL import Image
 
 from trellis_media import services
+
+_PER_PERSON = 5
 
 
 def picture(seed: int = 0, width: int = 64, height: int = 48) -> bytes:
@@ -27,6 +30,12 @@ def make_assets(user_id: UUID, count: int = 3, *, seed: int = 0) -> list[UUID]:
     data = picture(seed)
     files = ((f"picture-{number}.jpg", BytesIO(data)) for number in range(count))
     return services.add_ready_assets(user_id, files, _decoded(seed))
+
+
+def populate(user_ids: Sequence[UUID], *, seed: int = 0) -> None:
+    """An album for each of these people, for load."""
+    for user_id in user_ids:
+        make_assets(user_id, _PER_PERSON, seed=seed)
 
 
 @cache
