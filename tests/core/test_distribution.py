@@ -84,6 +84,18 @@ def test_every_import_is_a_declared_need() -> None:
             assert name in declared(extra), f"{path} imports {name}"
 
 
+def test_every_declared_need_is_used() -> None:
+    sources = [path.read_text() for folder in SHIPPED.values() for path in folder.rglob("*.py")]
+    words = {word for source in sources for word in re.findall(r"\w+", source)}
+    used = {
+        canonicalize_name(owner)
+        for module, owners in packages_distributions().items()
+        if module in words
+        for owner in owners
+    }
+    assert declared("perf") <= used
+
+
 def test_the_locked_lists_hold_every_need_with_hashes_and_no_address() -> None:
     locked = {}
     for kind in ("build", "run", "dev"):
