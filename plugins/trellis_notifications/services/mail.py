@@ -15,9 +15,8 @@ import structlog
 from sqlalchemy import delete, insert, select
 
 from trellis.contracts import Mailbox, port
-from trellis.db import database_now, fetch_one, new_id, unit_of_work
-from trellis.db.reads import Found
-from trellis.runtime import runtime
+from trellis.db import Found, database_now, fetch_one, new_id, unit_of_work
+from trellis.settings import Settings
 from trellis_notifications.errors import InvalidMail
 from trellis_notifications.models import Mail
 from trellis_notifications.services.smtp import send_by_smtp
@@ -127,7 +126,7 @@ def _forget(mail_id: UUID) -> bool:
 
 def _public_host() -> str:
     """The host of the public address; an IP address cannot stand in a mail address as it is."""
-    host = urlsplit(runtime().settings.core.base_url).hostname or ""
+    host = urlsplit(Settings.current().base_url).hostname or ""
     return "localhost" if ":" in host or host.replace(".", "").isdigit() else host
 
 

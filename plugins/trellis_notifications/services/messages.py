@@ -9,11 +9,19 @@ from uuid import UUID
 
 from sqlalchemy import func, insert, select, update
 
-from trellis.api.pages import Page, paginate
+from trellis.api import Page, paginate
 from trellis.cache import cached
 from trellis.contracts import PushSink, port_or_none
-from trellis.db import UnitOfWork, fetch_all, fetch_one, fetch_value, new_id, unit_of_work, utcnow
-from trellis.db.reads import Found
+from trellis.db import (
+    Found,
+    UnitOfWork,
+    fetch_all,
+    fetch_one,
+    fetch_value,
+    new_id,
+    unit_of_work,
+    utcnow,
+)
 from trellis.errors import NotFound
 from trellis_notifications.errors import InvalidMessage
 from trellis_notifications.events import MessageCreated

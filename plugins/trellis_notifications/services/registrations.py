@@ -16,7 +16,8 @@ from trellis.errors import Conflict, NotFound, Unauthenticated
 from trellis_notifications.models import Registration
 from trellis_notifications.services.inserts import insert_into
 
-_TRIES = 3
+# Of those who take one token at one moment, one gets through each time.
+_TRIES = 20
 
 
 def register(
