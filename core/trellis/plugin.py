@@ -61,6 +61,14 @@ class PersonalData:
     erase: str
 
 
+def every_permission() -> frozenset[str]:
+    """The names of all permissions that the running app's plugins declare."""
+    from trellis.runtime import runtime  # imported late: reading a plugin's class needs no Flask
+
+    loaded = runtime().plugins.values()
+    return frozenset(permission.name for one in loaded for permission in one.plugin.permissions)
+
+
 class Plugin:
     """Subclass, fill in the attributes, name the class in entry-point group ``trellis.plugins``.
 

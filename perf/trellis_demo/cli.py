@@ -16,9 +16,9 @@ def demo(url: str | None) -> None:
     """Walk through everything that a phone does, against a running Trellis."""
     import httpx2
 
-    from trellis.cli.serve import OPERATOR, operator_password_file
     from trellis.loader.phases import select_plugins
     from trellis.local.errors import StartError
+    from trellis.local.operator import OPERATOR, password_file
     from trellis_demo.journey import walk
 
     core = select_plugins().settings.core
@@ -27,11 +27,11 @@ def demo(url: str | None) -> None:
         httpx2.get(f"{at}/health/live", timeout=5).raise_for_status()
     except httpx2.HTTPError:
         raise StartError(f"Nothing answers at {at}: start it with `trellis serve`.") from None
-    password_file = operator_password_file(core.data_dir)
-    if not password_file.exists():
-        raise StartError(f"The demo signs in as the operator, but there is no {password_file}.")
+    password = password_file(core.data_dir)
+    if not password.exists():
+        raise StartError(f"The demo signs in as the operator, but there is no {password}.")
     try:
-        walk(at, (OPERATOR, password_file.read_text().strip()), step)
+        walk(at, (OPERATOR, password.read_text().strip()), step)
     except (AssertionError, TimeoutError, httpx2.HTTPError) as error:
         raise StartError(f"The journey ended: {error}") from error
     click.echo(f"\nLook at what it made:\n  {at}/local/mailbox\n  {at}/local/push\n  {at}/docs\n")

@@ -16,6 +16,7 @@ from trellis.api.init import init_api
 from trellis.api.openapi import ApiFault, export_openapi
 from trellis.api.pages import Page, paginate
 from trellis.api.schemas import Schema, Timestamp
+from trellis.api.strict_json import utc_text
 
 __all__ = [
     "ApiFault",
@@ -34,5 +35,6 @@ __all__ = [
     "init_api",
     "paginate",
     "undeclared_views",
+    "utc_text",
     "view_access",
 ]

@@ -22,6 +22,7 @@ _COMMANDS = {
     "front": "trellis.cli.processes",
     "worker": "trellis.cli.processes",
     "scheduler": "trellis.cli.processes",
+    "background": "trellis.cli.processes",
     "db": "trellis.cli.database",
     "plugins": "trellis.cli.plugins",
     "config": "trellis.cli.config",

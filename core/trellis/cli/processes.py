@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
+from typing import TYPE_CHECKING
 
 import click
 
 from trellis.jobs.declaration import QUEUES, Queue
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 
 @click.command()
@@ -51,9 +56,38 @@ def worker(queue: Queue) -> None:
 def scheduler() -> None:
     """Insert what schedules make due, and wake workers for what nobody runs."""
     from trellis.app import create_app
+
+    _schedule(create_app())
+
+
+@click.command()
+def background() -> None:
+    """Prepare the database, then run both workers and the scheduler; for a laptop."""
+    from trellis.app import create_app
+    from trellis.contracts import Identity, port_or_none
+    from trellis.db import migrations
+    from trellis.jobs.pool import run_forked
+    from trellis.jobs.worker import run_worker
+    from trellis.local.operator import ensure_operator
+
+    app = create_app()
+    with app.app_context():
+        migrations.upgrade()
+        identity = port_or_none(Identity)
+        if identity is not None:
+            ensure_operator(identity, app.extensions["trellis"].settings.core.data_dir)
+    runs = {
+        "light": lambda: run_worker(app, "light"),
+        "heavy": lambda: run_worker(app, "heavy"),
+        "scheduler": lambda: _schedule(app),
+    }
+    sys.exit(run_forked(app, runs))
+
+
+def _schedule(app: Flask) -> None:
     from trellis.jobs.schedule import run_scheduler
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    run_scheduler(create_app(), stop)
+    run_scheduler(app, stop)

@@ -30,6 +30,7 @@ _RESERVED = frozenset(
         "serve",
         "web",
         "front",
+        "background",
         "worker",
         "scheduler",
         "db",

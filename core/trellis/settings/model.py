@@ -166,6 +166,12 @@ class Settings(_Section):
         base: Path = (info.context or {}).get("cwd") or Path.cwd()
         return base / value.expanduser()
 
+    @classmethod
+    def current(cls) -> Self:
+        """The core's settings of the running app."""
+        settings: Self = flask.current_app.extensions["trellis"].settings.core
+        return settings
+
     @property
     def base_url(self) -> str:
         """Address under which clients reach the service, without a slash at the end."""

@@ -41,7 +41,7 @@ class Connection:
 
     async def run(self, receive: Receive, send: Send) -> None:
         """Serve until the client leaves, the session ends, or the process stops."""
-        subscription = self._hub.subscribe(self._audiences)
+        subscription = await self._hub.subscribe(self._audiences)
         gone = asyncio.create_task(_disconnected(receive))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})

@@ -45,7 +45,8 @@ class Hub:
     def __init__(self, app: Flask, redis_url: str) -> None:
         self._app, self._redis_url = app, redis_url
         self._subscriptions: dict[str, set[Subscription]] = {}
-        self._position = 0
+        self._position: int | None = None
+        self._known = asyncio.Event()
         self._woken = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._open = 0
@@ -56,8 +57,7 @@ class Hub:
         return self._open
 
     async def start(self) -> None:
-        """Begin to follow the feed from its present end."""
-        self._position = await asyncio.to_thread(self._head)
+        """Begin to follow the feed from its present end, or from when the database is there."""
         self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._listen())]
 
     async def stop(self) -> None:
@@ -69,8 +69,10 @@ class Hub:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def subscribe(self, audiences: frozenset[str]) -> Subscription:
+    async def subscribe(self, audiences: frozenset[str]) -> Subscription:
         """From now on collect the entries that one of the audiences may see."""
+        await self._known.wait()
+        assert self._position is not None
         subscription = Subscription(audiences, self._position)
         for audience in audiences:
             self._subscriptions.setdefault(audience, set()).add(subscription)
@@ -97,6 +99,7 @@ class Hub:
                 for entry in entries:
                     self._hand_out(entry)
                 self._position = position
+                self._known.set()
             try:
                 await asyncio.wait_for(self._woken.wait(), _POLL_SECONDS)
             except TimeoutError:
@@ -120,13 +123,10 @@ class Hub:
             except (RedisError, OSError):
                 await asyncio.sleep(_POLL_SECONDS)
 
-    def _head(self) -> int:
-        with self._app.app_context():
-            sequence()
-            return head()
-
-    def _read(self, after: int) -> tuple[Sequence[Row[Any]], int]:
+    def _read(self, after: int | None) -> tuple[Sequence[Row[Any]], int]:
         with self._app.app_context():
             sequence()
             newest = head()
-            return (entries_between(after, newest) if newest > after else []), newest
+            if after is None or newest <= after:
+                return [], newest
+            return entries_between(after, newest), newest
