@@ -8,12 +8,12 @@ from string import Template
 from uuid import UUID
 
 from trellis.contracts import Messenger, port
-from trellis.runtime import runtime
+from trellis.settings import Settings
 
 
 def send_mail(name: str, address: str, user_id: UUID, **values: object) -> None:
     """Send the mail of this name in the caller's unit of work."""
-    service = runtime().settings.core.base_url
+    service = Settings.current().base_url
     text = _template(name).substitute(values, service=service)
     subject, _, body = text.partition("\n")
     port(Messenger).mail(address, subject, body, subject_id=user_id)

@@ -9,10 +9,9 @@ import time
 from sqlalchemy import bindparam, select
 
 from trellis.contracts import Principal
-from trellis.db import database_now, fetch_one
-from trellis.db.reads import Found
+from trellis.db import Found, database_now, fetch_one
 from trellis.errors import Unauthenticated
-from trellis.runtime import runtime
+from trellis.plugin import every_permission
 from trellis_auth.models import Device, Session, User
 from trellis_auth.services import accounts
 from trellis_auth.services.tokens import AccessClaims, read_access_token
@@ -85,16 +84,9 @@ def _principal(claims: AccessClaims, row: Found) -> Principal:
     return Principal(
         id=claims.user_id,
         kind=row.role,
-        permissions=_every_permission() if row.role == "operator" else frozenset(),
+        permissions=every_permission() if row.role == "operator" else frozenset(),
         session_id=claims.session_id,
         device_id=row.installation_id,
-    )
-
-
-def _every_permission() -> frozenset[str]:
-    plugins = runtime().plugins.values()
-    return frozenset(
-        permission.name for loaded in plugins for permission in loaded.plugin.permissions
     )
 
 

@@ -9,8 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import CursorResult, Delete, delete, select
 
-from trellis.db import UnitOfWork, fetch_all, fetch_one, fetch_value, unit_of_work
-from trellis.db.reads import Found
+from trellis.db import Found, UnitOfWork, fetch_all, fetch_one, fetch_value, unit_of_work
 from trellis_auth.models import Code, Device, Session, User
 from trellis_auth.services import attempts
 

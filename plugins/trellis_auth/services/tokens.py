@@ -22,7 +22,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, GuestProtocol
 
 from trellis.errors import Unauthenticated
-from trellis.runtime import runtime
+from trellis.settings import Settings
 from trellis_auth.services import keys
 from trellis_auth.settings import AuthSettings
 
@@ -86,7 +86,7 @@ def issue(session: Mapping[str, Any]) -> Tokens:
 
 def _access_token(session: Mapping[str, Any], lifetime: int) -> str:
     signer = keys.signer()
-    address = runtime().settings.core.base_url
+    address = Settings.current().base_url
     now = int(time.time())
     return jwt.encode(
         {"alg": keys.ALGORITHM, "typ": "at+jwt", "kid": signer.kid},
@@ -124,7 +124,7 @@ def read_access_token(token: str) -> AccessClaims:
 
 def _checked(header: Mapping[str, Any], claims: Mapping[str, Any]) -> AccessClaims:
     """The claims of a token whose signature holds. Raises ValueError and its like."""
-    address = runtime().settings.core.base_url
+    address = Settings.current().base_url
     expires_at: int = claims["exp"]
     if (
         header["typ"] not in _TYPES

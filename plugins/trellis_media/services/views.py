@@ -8,12 +8,11 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from trellis.api import Page, paginate
-from trellis.api.strict_json import utc_text
+from trellis.api import Page, paginate, utc_text
 from trellis.cache import cached
 from trellis.db import fetch_all, fetch_one
 from trellis.errors import NotFound
-from trellis.runtime import runtime
+from trellis.settings import Settings
 from trellis_media.models import Asset
 
 RENDITION_TYPE = "image/webp"
@@ -65,7 +64,7 @@ def export_user(user_id: UUID) -> Mapping[str, Any]:
 
 def view(asset: Any) -> dict[str, Any]:
     """An asset, or a row of its columns, as JSON values."""
-    address = f"{runtime().settings.core.base_url}/v1/media/assets/{asset.id}"
+    address = f"{Settings.current().base_url}/v1/media/assets/{asset.id}"
     return {
         "id": str(asset.id),
         "state": asset.state,

@@ -30,7 +30,8 @@ from sqlalchemy import (
 
 from trellis.api import Blueprint, Page, Schema, Timestamp, paginate
 from trellis.api.strict_json import StrictJSON
-from trellis.db import UTCDateTime, db, unit_of_work
+from trellis.db import UTCDateTime, unit_of_work
+from trellis.db.base import db
 from trellis.db.engine import init_engine
 from trellis.errors import InvalidInput
 
