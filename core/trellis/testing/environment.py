@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -33,6 +34,11 @@ class Environment:
     def started(cls, data_dir: Path) -> Iterator[Environment]:
         """Start the broker, make the application and migrate its database."""
         with pytest.MonkeyPatch.context() as patch, Broker(data_dir) as broker:
+            # What this machine's user has set for a server of their own is no matter of the tests.
+            for name in [name for name in os.environ if name.startswith("TRELLIS_")]:
+                patch.delenv(name)
+            (data_dir / "trellis.toml").touch()
+            patch.setenv("TRELLIS_CONFIG", str(data_dir / "trellis.toml"))
             patch.setenv("TRELLIS_ENVIRONMENT", "testing")
             patch.setenv("TRELLIS_DATA_DIR", str(data_dir))
             patch.setenv("TRELLIS_REDIS_URL", broker.url)
