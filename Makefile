@@ -31,7 +31,7 @@ check: ## style, types and borders
 	@$(DEV) sh -c 'ruff check . && ruff format --check . && mypy && lint-imports'
 
 perf-smoke: ## one minute of load, judged by its budgets
-	@$(DEV) trellis perf smoke $(ARGS)
+	@$(DEV) trellis perf run smoke $(ARGS)
 
 wheel: ## build the wheel into dist/
 	@rm -rf build && $(DEV) pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
