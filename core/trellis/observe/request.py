@@ -39,7 +39,8 @@ def _begin() -> None:
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
     if request.blueprint is not None:
-        structlog.contextvars.bind_contextvars(plugin=request.blueprint)
+        # A blueprint below a mount has the mount after the plugin's name.
+        structlog.contextvars.bind_contextvars(plugin=request.blueprint.partition("-")[0])
 
 
 def _end(response: Response) -> Response:
