@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 
 from trellis_demo.operator import Operator
 from trellis_demo.phone import PHOTO, Phone, analytics_events
@@ -13,16 +13,17 @@ Step = Callable[[str], AbstractContextManager[list[str]]]
 
 def walk(base_url: str, operator: tuple[str, str], step: Step) -> None:
     """Walk it, telling each step; AssertionError or TimeoutError where something is wrong."""
-    ada, bob = Phone(base_url), Phone(base_url)
-    try:
+    with ExitStack() as stack:
+        ada, bob = Phone(base_url), Phone(base_url)
+        stack.callback(ada.http.close)
+        stack.callback(bob.http.close)
         _sign_in(ada, step)
         asset_id = _share_a_photo(ada, step)
         _download(ada, bob, asset_id, step)
-        _measure(ada, Operator(base_url, *operator), step)
+        reader = Operator(base_url, *operator)
+        stack.callback(reader.http.close)
+        _measure(ada, reader, step)
         _leave(ada, step)
-    finally:
-        ada.http.close()
-        bob.http.close()
 
 
 def _sign_in(ada: Phone, step: Step) -> None:

@@ -13,12 +13,12 @@ class Operator:
     """Signed in as the first operator."""
 
     def __init__(self, base_url: str, email: str, password: str) -> None:
-        self._http = httpx2.Client(base_url=base_url.rstrip("/"), timeout=30)
+        self.http = httpx2.Client(base_url=base_url.rstrip("/"), timeout=30)
         device = {"installation_id": str(uuid.uuid4()), "name": "console", "platform": "web"}
         body = {"email": email, "password": password, "device": device}
-        answer = self._http.post("/v1/auth/sessions", json=body)
+        answer = self.http.post("/v1/auth/sessions", json=body)
         answer.raise_for_status()
-        self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        self.http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
     def daily_active_users(self) -> int:
         """How many people were active today (UTC)."""
@@ -32,6 +32,6 @@ class Operator:
     def _report(self, name: str) -> list[dict[str, Any]]:
         today = datetime.now(UTC).date().isoformat()
         query = {"from": today, "to": today}
-        answer = self._http.get(f"/v1/analytics/reports/{name}", params=query)
+        answer = self.http.get(f"/v1/analytics/reports/{name}", params=query)
         answer.raise_for_status()
         return list(answer.json()["days"])

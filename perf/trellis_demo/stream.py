@@ -43,11 +43,24 @@ class Stream:
         self._client.close()
 
     def wait_for(self, event_type: str, within: float = 30.0) -> StreamEntry:
-        """The next entry of a type. Raises queue.Empty when none comes within the seconds."""
-        while True:
-            entry = self._entries.get(timeout=within)
-            if entry.type == event_type:
-                return entry
+        """The next entry of a type. Raises TimeoutError when nothing comes for so many seconds."""
+        return self.up_to(event_type, within)[-1]
+
+    def up_to(self, event_type: str, within: float = 30.0) -> list[StreamEntry]:
+        """All entries from here to the next of a type. Raises TimeoutError as `wait_for` does."""
+        entries: list[StreamEntry] = []
+        while not entries or entries[-1].type != event_type:
+            try:
+                entries.append(self._entries.get(timeout=within))
+            except queue.Empty:
+                raise TimeoutError(f"no {event_type} within {within:g} seconds") from None
+        return entries
+
+    def wait_for_end(self, within: float = 30.0) -> None:
+        """Wait until the server ends the stream. Raises TimeoutError when it does not."""
+        self._thread.join(within)
+        if self._thread.is_alive():
+            raise TimeoutError(f"the stream was still open after {within:g} seconds")
 
     def _follow(self) -> None:
         headers = dict(self._headers)
