@@ -121,6 +121,7 @@ def end_session(session_id: UUID) -> None:
 
 @blueprint.route("/sessions/current", methods=["DELETE"])
 @blueprint.access(user=True)
+@blueprint.errors(NotFound)
 @blueprint.response(204)
 def sign_out() -> None:
     """Sign out: end the session that asks."""
@@ -132,6 +133,7 @@ def sign_out() -> None:
 
 @blueprint.route("/account")
 @blueprint.access(user=True)
+@blueprint.errors(NotFound)
 @blueprint.response(200, schemas.AccountSchema)
 def get_account() -> services.Account:
     """Show one's own account."""
@@ -142,7 +144,7 @@ def get_account() -> services.Account:
 @blueprint.access(user=True)
 @blueprint.body_limit(_body_bytes)
 @blueprint.arguments(schemas.CloseAccountSchema, as_kwargs=True)
-@blueprint.errors(errors.WrongPassword, errors.TooManyAttempts, ServiceUnavailable)
+@blueprint.errors(errors.WrongPassword, errors.TooManyAttempts, NotFound, ServiceUnavailable)
 @blueprint.response(202, schemas.ErasureStartedSchema)
 def close_account(password: str) -> dict[str, UUID]:
     """Delete one's account and everything of oneself.

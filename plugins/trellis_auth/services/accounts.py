@@ -80,6 +80,7 @@ def verify(email: str, code: str) -> None:
         counted = attempts.count_guess(uow, address)
         user = _locked(uow, address)
         if user is None or not counted or not codes.redeem(uow, user.id, codes.VERIFY, code):
+            record(uow, "auth.code_refused", subject=user.id if user else None)
             raise InvalidCode
         user.verified_at = utcnow()
         _welcome(uow, user)
