@@ -9,17 +9,18 @@ from uuid import UUID
 
 import pytest
 from flask import Flask
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 
 from trellis.contracts import Identity, Mailbox, Messenger, Principal, PushSink, port
 from trellis.db import Model, database_now, fetch_value, unit_of_work
+from trellis.db.base import db
 from trellis.local.mailbox import Mailbox as LocalMailbox
 from trellis.local.push_sink import PushSink as LocalPushSink
 from trellis.outbox.models import OutboxRow
 from trellis.runtime import Runtime
 from trellis.testing.identity import Issuer
 from trellis_notifications import services
-from trellis_notifications.models import Mail
+from trellis_notifications.models import Mail, Message, Registration
 from trellis_notifications.settings import NotificationsSettings
 
 
@@ -88,6 +89,21 @@ def count(app: Flask) -> Callable[[type[Model]], int]:
             return int(fetch_value(select(func.count()).select_from(model)))
 
     return rows
+
+
+@pytest.fixture
+def stored(app: Flask) -> Callable[[], str]:
+    """``stored()`` is all that lies in the plugin's tables, as the database holds it."""
+
+    def everything() -> str:
+        with app.app_context(), db.engine.connect() as connection:
+            return "\n".join(
+                str(row)
+                for model in (Message, Registration, Mail)
+                for row in connection.execute(text(f"SELECT * FROM {model.__tablename__}"))
+            )
+
+    return everything
 
 
 @pytest.fixture
