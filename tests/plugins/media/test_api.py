@@ -108,7 +108,7 @@ def test_uploads_are_for_people_who_are_signed_in(
             },
             events=("media.asset_uploaded/1",),
             tasks=("media.make_renditions",),
-            statements=10,
+            statements=7,
         )
     )
     assert len(objects()) == 1
