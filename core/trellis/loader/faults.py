@@ -50,8 +50,8 @@ class Faults:
         self.plugins: set[str] = set()
 
     def add(self, plugin: str, version: str, phase: Phase, cause: str) -> None:
-        """Note a fault."""
-        self.list.append(Fault(plugin, version, phase, cause))
+        """Note a fault, as one line."""
+        self.list.append(Fault(plugin, version, phase, " ".join(cause.split())))
         self.plugins.add(plugin)
 
     @contextmanager
@@ -61,7 +61,7 @@ class Faults:
             yield
         except PluginFaultError as error:
             self.add(plugin, version, phase, str(error))
-        except Exception as error:  # noqa: BLE001 (a stranger's code raises whatever it likes)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (a stranger's code raises whatever it likes)
             self.add(plugin, version, phase, f"{type(error).__name__}: {error}")
 
 

@@ -6,14 +6,21 @@ from collections.abc import Callable, Iterable
 
 from flask import Flask
 
+import trellis
 from trellis.db.base import db
 from trellis.loader import commands, events, models, routes, services, tasks
 from trellis.loader.discover import check, discover
-from trellis.loader.faults import Faults, LoadError, Phase
+from trellis.loader.faults import Faults, LoadError, Phase, PluginFaultError
 from trellis.loader.quiet import no_queries
 from trellis.loader.rooms import resolve
 from trellis.runtime import LoadedPlugin, Runtime
-from trellis.settings import LoadedSettings, PluginSettings, load_settings, read_plugin_selection
+from trellis.settings import (
+    LoadedSettings,
+    PluginSettings,
+    SettingsError,
+    load_settings,
+    read_plugin_selection,
+)
 
 
 class Selected:
@@ -26,7 +33,10 @@ class Selected:
 
 
 def select_plugins() -> Selected:
-    """Discover, check, configure. Raises SettingsError for faults of the settings."""
+    """Discover, check, configure.
+
+    Raises SettingsError for faults of the settings, `LoadError` when there are others beside them.
+    """
     faults = Faults()
     found, left_out = discover(read_plugin_selection(), faults)
     ordered = check(found, faults)
@@ -34,9 +44,16 @@ def select_plugins() -> Selected:
     for plugin in ordered:
         if plugin.plugin.settings is not None:
             with faults.catching(plugin.name, plugin.version, "configure"):
-                models_of[plugin.name] = resolve(plugin, plugin.plugin.settings)
+                models_of[plugin.name] = _settings_model(plugin, plugin.plugin.settings)
     ignored = {*left_out, *(p.name for p in found if p.name not in models_of), *faults.plugins}
-    return Selected(ordered, load_settings(models_of, ignored=ignored), faults)
+    try:
+        return Selected(ordered, load_settings(models_of, ignored=ignored), faults)
+    except SettingsError as error:
+        if not faults.list:
+            raise
+        for cause in error.faults:
+            _add_settings_fault(faults, ordered, cause)
+        raise LoadError(faults.list) from None
 
 
 def load_plugins(app: Flask, runtime: Runtime, selected: Selected) -> None:
@@ -66,3 +83,19 @@ def load_plugins(app: Flask, runtime: Runtime, selected: Selected) -> None:
 
 def _sound(plugins: Iterable[LoadedPlugin], faults: Faults) -> list[LoadedPlugin]:
     return [plugin for plugin in plugins if plugin.name not in faults.plugins]
+
+
+def _settings_model(plugin: LoadedPlugin, reference: str) -> type[PluginSettings]:
+    found = resolve(plugin, reference)
+    if not (isinstance(found, type) and issubclass(found, PluginSettings)):
+        raise PluginFaultError(f"{reference!r} is not a subclass of PluginSettings")
+    return found
+
+
+def _add_settings_fault(faults: Faults, plugins: Iterable[LoadedPlugin], cause: str) -> None:
+    """Settings name themselves: ``media.size`` or ``TRELLIS_MEDIA__SIZE``."""
+    for plugin in plugins:
+        if cause.startswith((f"{plugin.name}.", f"TRELLIS_{plugin.name.upper()}__")):
+            faults.add(plugin.name, plugin.version, "configure", cause)
+            return
+    faults.add("core", trellis.__version__, "configure", cause)

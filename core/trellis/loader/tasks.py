@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from types import ModuleType
 
+from croniter import croniter
+
 from trellis.jobs.declaration import Task, options_of
 from trellis.loader.faults import PluginFaultError
 from trellis.loader.rooms import room
@@ -33,4 +35,16 @@ def register_schedules(runtime: Runtime, owner: str, schedules: tuple[Every | Cr
     for schedule in schedules:
         if not schedule.task.startswith(f"{owner}.") or schedule.task not in runtime.tasks:
             raise PluginFaultError(f"schedules task {schedule.task!r}, which it does not declare")
+        _check_times(schedule)
         runtime.schedules.append(schedule)
+
+
+def _check_times(schedule: Every | Cron) -> None:
+    """A schedule without times would end every scheduler's round, and so everybody's schedules."""
+    if isinstance(schedule, Every):
+        if schedule.interval < 1:
+            raise PluginFaultError(f"schedules {schedule.task!r} every {schedule.interval} seconds")
+    elif len(schedule.expression.split()) != 5 or not croniter.is_valid(schedule.expression):
+        raise PluginFaultError(
+            f"schedules {schedule.task!r} by {schedule.expression!r}, which is no cron expression"
+        )
