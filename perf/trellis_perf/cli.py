@@ -29,6 +29,7 @@ def perf() -> None:
 @perf.command()
 @click.argument("profile", type=click.Choice(["smoke"]))
 @click.option("--seconds", type=click.FloatRange(1), help="How long to measure.  [default: 60]")
+@click.option("--users", type=click.IntRange(3), help="How many simulated users.  [default: 12]")
 @click.option("--against", metavar="URL", help="A running server, instead of one of its own.")
 @click.option(
     "--people",
@@ -49,6 +50,7 @@ def perf() -> None:
 def run(
     profile: str,
     seconds: float | None,
+    users: int | None,
     against: str | None,
     people: Path | None,
     budgets: Path | None,
@@ -69,9 +71,8 @@ def run(
     if find_spec("locust") is None:
         raise StartError("Locust makes the load: pip install 'trellis-backend[perf]'.")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    chosen = PROFILES[profile]
-    if seconds is not None:
-        chosen = replace(chosen, seconds=seconds)
+    usual = PROFILES[profile]
+    chosen = replace(usual, seconds=seconds or usual.seconds, users=users or usual.users)
     try:
         limits, baseline = _limits(budgets, environment)
     except BudgetFileError as fault:
@@ -95,10 +96,16 @@ def run(
 )
 def seed(users: int, seed: int, people: Path) -> None:
     """Make people with photographs, messages and events in the database of the settings."""
+    from sqlalchemy.exc import IntegrityError
+
     from trellis.app import create_app
+    from trellis.local.errors import StartError
     from trellis_perf.seed import seed_people
 
-    made = seed_people(create_app(), users, seed)
+    try:
+        made = seed_people(create_app(), users, seed)
+    except IntegrityError as fault:
+        raise StartError(f"The people of seed {seed} exist; choose another with --seed.") from fault
     made.write(people)
     click.echo(f"{users} people and {made.operator}, who are written to {people}")
 

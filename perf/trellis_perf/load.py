@@ -39,7 +39,7 @@ def main() -> None:
     recorder = Recorder(environment.events)
     runner = environment.create_local_runner()
     gevent.signal_handler(signal.SIGTERM, runner.quit)
-    runner.start(arguments.users, spawn_rate=arguments.users)
+    runner.start(arguments.users, spawn_rate=arguments.users / arguments.warm_up)
     gevent.spawn_later(arguments.warm_up, recorder.forget_warm_up)
     gevent.spawn_later(arguments.warm_up + arguments.seconds, runner.quit)
     runner.greenlet.join()

@@ -25,13 +25,14 @@ class Recorder:
 
     def forget_warm_up(self) -> None:
         """Begin to measure now; what failed before stays a failure."""
-        self._times.clear()
-        self._sizes.clear()
+        for name in self._times:
+            self._times[name].clear()
+            self._sizes[name].clear()
         self._began = time.monotonic()
 
     def write(self, path: Path) -> None:
         """Leave the figures for the process that started us; see `trellis_perf.figures`."""
-        names = sorted({*self._times, *self._failures})
+        names = [*self._times, *(self._failures.keys() - self._times.keys())]
         figures = {
             "seconds": time.monotonic() - self._began,
             "requests": {

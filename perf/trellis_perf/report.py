@@ -24,8 +24,11 @@ def print_report(
     if not console.is_terminal:
         console.width = _WIDTH_WITHOUT_TERMINAL
     steps = [row for row in figures.rows if row.name.startswith(JOURNEY)]
-    requests = [row for row in figures.rows if row not in steps and row.name != REFERENCE]
     reference = [row for row in figures.rows if row.name == REFERENCE]
+    requests = sorted(
+        (row for row in figures.rows if row not in steps and row not in reference),
+        key=lambda row: row.name,
+    )
     console.print(_table("Request", [*reference, *requests]))
     if steps:
         console.print(_table("Step of the journey", steps, inside=False))

@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trellis.local import sessions
@@ -33,7 +33,7 @@ class Profile:
     """How many accounts an own server is seeded with."""
 
 
-PROFILES = {"smoke": Profile(users=12, seconds=60, warm_up=3, people=20)}
+PROFILES = {"smoke": Profile(users=12, seconds=60, warm_up=5, people=20)}
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,8 @@ def run(target: Target, profile: Profile) -> Result:
         _generate(target, profile, path)
         statements = statements_of(operations.values(), before, _metrics(target))
         figures = read_figures(path, statements)
+    if not target.running():
+        figures = replace(figures, errors={**figures.errors, "the server ended in mid-run": 1})
     called = {row.name.partition(" ")[0] for row in figures.rows} | statements.keys()
     return Result(figures, operations, frozenset(operations.keys() - called))
 
