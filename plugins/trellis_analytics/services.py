@@ -6,6 +6,7 @@ touches. So what was sent shows at once, and a report of days gone by stays kept
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -19,7 +20,7 @@ from trellis.cache import cached
 from trellis.contracts import Identity, Principal, port
 from trellis.db import UnitOfWork, fetch_all, fetch_value, new_id, unit_of_work, utcnow
 from trellis.errors import Unauthenticated
-from trellis_analytics.models import AnalyticsEvent, NewEvent, properties_fault
+from trellis_analytics.models import NAME_PATTERN, AnalyticsEvent, NewEvent, properties_fault
 from trellis_analytics.settings import AnalyticsSettings
 
 _REPORT_SECONDS = 600
@@ -81,7 +82,9 @@ class Recorder:
     """Implements `trellis.contracts.EventSink`."""
 
     def track(self, user_id: UUID, name: str, properties: Mapping[str, Any]) -> None:
-        """Raises ValueError for properties beyond the limits of one event."""
+        """Raises ValueError for a name or properties that no event can have."""
+        if not re.match(NAME_PATTERN, name):
+            raise ValueError(f"{name!r} cannot be the name of an event")
         fault = properties_fault(properties, AnalyticsSettings.current().max_properties_bytes)
         if fault:
             raise ValueError(fault)

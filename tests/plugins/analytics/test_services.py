@@ -92,6 +92,13 @@ def test_a_tracked_event_joins_the_unit_of_its_caller() -> None:
 
 
 @pytest.mark.usefixtures("app_context")
+@pytest.mark.parametrize("name", ["", "9 lives", "a" * 81, "tap\n"])
+def test_a_tracked_event_has_a_name(name: str) -> None:
+    with pytest.raises(ValueError, match="cannot be the name of an event"):
+        port(EventSink).track(new_id(), name, {})
+
+
+@pytest.mark.usefixtures("app_context")
 @pytest.mark.parametrize(
     ("properties", "error"),
     [({"text": "x" * 32 * 1024}, ValueError), ({"when": NOW}, TypeError), ({"n": {1}}, TypeError)],
