@@ -43,6 +43,7 @@ class World:
 class Session:
     """A person signed in from a device; `fresh_until` is in seconds of time.monotonic()."""
 
+    id: str
     access_token: str
     refresh_token: str
     fresh_until: float
@@ -56,13 +57,15 @@ class TrellisUser(FastHttpUser):
     connection_timeout = network_timeout = 10.0
 
     world: ClassVar[World]
+    email: str
     session: Session | None = None
 
     def on_start(self) -> None:
         """Sign in; again, when the server refuses."""
+        self.email = self.choose_email()
         while self.session is None:
             try:
-                self.session = self.sign_in(self.choose_email())
+                self.session = self.sign_in(self.email)
             except RescheduleTask:
                 time.sleep(_TRY_AGAIN_SECONDS)
 
@@ -146,6 +149,7 @@ class OperatorUser(TrellisUser):
 def _session(response: Any) -> Session:
     tokens = response.json()
     return Session(
+        id=tokens["session_id"],
         access_token=tokens["access_token"],
         refresh_token=tokens["refresh_token"],
         fresh_until=time.monotonic() + tokens["expires_in"] - _REFRESH_BEFORE,

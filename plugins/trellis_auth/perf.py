@@ -27,9 +27,13 @@ class SettledUser(TrellisUser):
     def renew(self) -> None:
         self.refresh()
 
+    @task(1)
+    def fetch_keys(self) -> None:
+        self.call("auth_jwks", anonymous=True)
+
 
 class RestlessUser(TrellisUser):
-    """Signs out and in again, as another one of the people."""
+    """Signs out and in again, as another one of the people, and changes phones."""
 
     weight = 1
     wait_time = between(1.0, 2.0)
@@ -39,6 +43,13 @@ class RestlessUser(TrellisUser):
         self.call("auth_sign_out")
         self.session = None
         self.on_start()
+
+    @task
+    def lose_phone(self) -> None:
+        lost = self.session
+        assert lost is not None
+        self.session = self.sign_in(self.email)
+        self.call("auth_end_session", path={"session_id": lost.id})
 
 
 class Stranger(TrellisUser):
@@ -56,4 +67,5 @@ class Stranger(TrellisUser):
         signs_up = {"email": email, "password": PASSWORD}
         guesses = {"email": email, "code": "000000"}
         self.call("auth_sign_up", anonymous=True, json=signs_up)
+        self.call("auth_resend_code", anonymous=True, json={"email": email})
         self.call("auth_verify", anonymous=True, json=guesses, variant="wrong", status=400)

@@ -39,12 +39,11 @@ class InboxReader(TrellisUser):
             self._page(cursor=cursor)
 
     @task(1)
-    def start_again(self) -> None:
-        self.call(
-            "notifications_register_device",
-            path={"installation_id": self.installation_id},
-            json={"platform": "android", "push_token": uuid.uuid4().hex * 4},
-        )
+    def turn_pushes_on_and_off(self) -> None:
+        path = {"installation_id": self.installation_id}
+        token = {"platform": "android", "push_token": uuid.uuid4().hex * 4}
+        self.call("notifications_register_device", path=path, json=token)
+        self.call("notifications_unregister_device", path=path)
 
     def _page(self, **arguments: str) -> dict[str, Any]:
         page: dict[str, Any] = self.call("notifications_list_messages", params=arguments).json()
