@@ -2,7 +2,8 @@
 
 A tag has a version, a random token, and the set of the keys that carry it. A value is kept together
 with the versions that its tags had before it was computed. It counts while they are still the
-same, and it is stored only then; invalidating a tag gives it a new version and deletes its keys.
+same, and it is stored only then; invalidating a tag deletes its version and its keys, and the next
+reader gives it a new version. So of a tag that names a person nothing is left after its last use.
 """
 
 from __future__ import annotations
@@ -41,11 +42,11 @@ end
 return 1
 """
 
-# KEYS: each tag's version, then each tag's keys. ARGV: seconds, then each tag's new version.
+# KEYS: each tag's version, then each tag's keys.
 _INVALIDATE = """
 local tags = #KEYS / 2
 for i = 1, tags do
-  redis.call('SET', KEYS[i], ARGV[1 + i], 'EX', ARGV[1])
+  redis.call('DEL', KEYS[i])
   for _, key in ipairs(redis.call('ZRANGE', KEYS[tags + i], 0, -1)) do
     redis.call('UNLINK', key)
   end
@@ -106,22 +107,16 @@ class TaggedRedisCache(RedisCache):
 
     def invalidate(self, tags: Sequence[str]) -> None:
         """Delete every value that carries one of the tags, and outdate those being computed."""
-        self._invalidate(
-            keys=[*map(_version_key, tags), *map(_members_key, tags)],
-            args=[_TAG_SECONDS, *(_new_version() for _ in tags)],
-        )
+        self._invalidate(keys=[*map(_version_key, tags), *map(_members_key, tags)])
 
     def _give_versions(self, tags: Sequence[str]) -> list[bytes]:
         pipeline = self._redis.pipeline(transaction=False)
         for tag in tags:
-            pipeline.set(_version_key(tag), _new_version(), nx=True, ex=_TAG_SECONDS)
+            version = secrets.token_hex(8).encode()
+            pipeline.set(_version_key(tag), version, nx=True, ex=_TAG_SECONDS)
         pipeline.mget([_version_key(tag) for tag in tags])
         versions: list[bytes] = pipeline.execute()[-1]
         return versions
-
-
-def _new_version() -> bytes:
-    return secrets.token_hex(8).encode()
 
 
 def _version_key(tag: str) -> str:
