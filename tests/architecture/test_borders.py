@@ -82,7 +82,9 @@ def folders(*roots: str) -> Iterator[str]:
 # --- the rules can fail -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("rule", "source"), SAMPLES, ids=lambda part: getattr(part, "__name__", part)[:40])
+@pytest.mark.parametrize(
+    ("rule", "source"), SAMPLES, ids=lambda part: getattr(part, "__name__", part)[:40]
+)
 def test_a_rule_sees_a_bad_sample(rule: Rule, source: str, tmp_path: Path) -> None:
     sample = tmp_path / "sample.py"
     sample.write_text(f"\n\n{source}\n")
@@ -91,7 +93,9 @@ def test_a_rule_sees_a_bad_sample(rule: Rule, source: str, tmp_path: Path) -> No
     assert str(found[0]).startswith(f"{sample}:{3 + source.count(chr(10))}: ")
 
 
-@pytest.mark.parametrize(("rule", "source"), FINE, ids=lambda part: getattr(part, "__name__", part)[:40])
+@pytest.mark.parametrize(
+    ("rule", "source"), FINE, ids=lambda part: getattr(part, "__name__", part)[:40]
+)
 def test_a_rule_lets_the_proper_way_pass(rule: Rule, source: str) -> None:
     assert not any(rule(node) for node in ast.walk(ast.parse(source)))
 
