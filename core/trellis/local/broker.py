@@ -1,7 +1,7 @@
 """The embedded broker: a real Valkey or Redis on a unix socket, which ends with its launcher.
 
-It carries wake-ups (database 0) and the cache (database 1). What must not be lost is in the SQL
-database: the broker's append-only file only shortens the way back after a crash.
+It carries wake-ups (database 0) and the cache (database 1) and keeps nothing on the disk: what must
+not be lost is in the SQL database, and a file of its own would keep who has left.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Broker:
             *("--unixsocket", str(self._socket), "--unixsocketperm", "700"),
             *("--databases", "2"),
             *("--dir", str(self._files)),
-            *("--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
+            *("--appendonly", "no", "--save", ""),
             # A job must never be evicted; entries of the cache go when their time is over.
             *("--maxmemory", _MAXMEMORY, "--maxmemory-policy", "noeviction"),
             *("--logfile", str(self._log)),
@@ -140,15 +140,12 @@ class Broker:
         log = self._log.read_text(errors="replace") if self._log.exists() else ""
         if _BEGAN in log:
             self._starts_in_vain = 0
-        if self._starts_in_vain == 1:
-            # It cannot read what another version or a full disk left. It need not: the outbox is
-            # in the database, and what is due is sent again.
-            shutil.rmtree(self._files)
-        elif self._starts_in_vain > 1:
+        if self._starts_in_vain > 1:
             last_words = log.strip().rpartition("\n")[2] or "it said nothing"
             raise StartError(f"The broker ends as soon as it is started: {last_words}")
         self._starts_in_vain += 1
-        self._files.mkdir(mode=0o700, exist_ok=True)
+        shutil.rmtree(self._files, ignore_errors=True)
+        self._files.mkdir(mode=0o700)
         self._log.write_bytes(b"")
         self._socket.unlink(missing_ok=True)
 
