@@ -1,4 +1,4 @@
-"""The small core of Trellis, a self-hosted backend for mobile apps: everything a user sees is a plugin."""
+"""The core of Trellis, a self-hosted backend for mobile apps; all that users see is a plugin."""
 
 from __future__ import annotations
 

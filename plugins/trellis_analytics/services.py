@@ -14,11 +14,10 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete, distinct, func, select, tuple_
-from sqlalchemy.dialects import postgresql, sqlite
 
 from trellis.cache import cached
 from trellis.contracts import Identity, Principal, port
-from trellis.db import UnitOfWork, fetch_all, fetch_value, new_id, unit_of_work, utcnow
+from trellis.db import UnitOfWork, fetch_all, fetch_value, insert_into, new_id, unit_of_work, utcnow
 from trellis.errors import Unauthenticated
 from trellis_analytics.models import NAME_PATTERN, AnalyticsEvent, NewEvent, properties_fault
 from trellis_analytics.settings import AnalyticsSettings
@@ -103,7 +102,8 @@ def record_bulk(events: Iterable[tuple[UUID, NewEvent]]) -> None:
     with unit_of_work() as uow:
         rows = [_row(user_id, event, event.occurred_at, settings) for user_id, event in events]
         if rows:
-            uow.session.execute(_insert(uow), rows)
+            statement = insert_into(uow.session, AnalyticsEvent).on_conflict_do_nothing()
+            uow.session.execute(statement, rows)
         _outdate(uow, (row["day"] for row in rows))
 
 
@@ -114,14 +114,10 @@ def _store(uow: UnitOfWork, user_id: UUID, events: Iterable[NewEvent]) -> int:
     rows = [_row(user_id, event, received, settings) for event in ordered]
     if not rows:
         return 0
-    stored = uow.session.execute(_insert(uow).returning(AnalyticsEvent.day), rows).scalars().all()
+    statement = insert_into(uow.session, AnalyticsEvent).on_conflict_do_nothing()
+    stored = uow.session.execute(statement.returning(AnalyticsEvent.day), rows).scalars().all()
     _outdate(uow, stored)
     return len(stored)
-
-
-def _insert(uow: UnitOfWork) -> Any:
-    dialect = sqlite if uow.session.get_bind().dialect.name == "sqlite" else postgresql
-    return dialect.insert(AnalyticsEvent).on_conflict_do_nothing()
 
 
 def _row(

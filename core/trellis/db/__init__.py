@@ -3,6 +3,7 @@
 from trellis.db.base import Model
 from trellis.db.clock import database_now, utcnow
 from trellis.db.ids import new_id
+from trellis.db.inserts import insert_into
 from trellis.db.reads import Found, fetch_all, fetch_one, fetch_value
 from trellis.db.secret import Secret
 from trellis.db.types import UTCDateTime
@@ -18,6 +19,7 @@ __all__ = [
     "fetch_all",
     "fetch_one",
     "fetch_value",
+    "insert_into",
     "new_id",
     "unit_of_work",
     "utcnow",

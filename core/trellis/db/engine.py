@@ -14,6 +14,9 @@ from trellis.db.base import db
 # How long a unit of work waits for another process's to end before it fails.
 SQLITE_BUSY_SECONDS = 30
 
+# How long emptying the log waits for readers; everybody who writes waits with it.
+_LOG_BUSY_SECONDS = 2
+
 UNIT = {"trellis_unit": True}
 """Execution option of a connection that belongs to a unit of work."""
 
@@ -21,7 +24,11 @@ UNIT = {"trellis_unit": True}
 def init_engine(app: Flask, database_url: str) -> None:
     """Bind the engine to the application."""
     app.config["SQLALCHEMY_DATABASE_URI"] = database_url
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {"pool_pre_ping": not _is_sqlite(database_url)}
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {
+        "pool_pre_ping": not _is_sqlite(database_url),
+        # An error would otherwise carry what people wrote into logs and dead letters.
+        "hide_parameters": True,
+    }
     db.init_app(app)
     with app.app_context():
         if _is_sqlite(database_url):
@@ -46,8 +53,27 @@ def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
+    # What is deleted is overwritten with zeros, where most builds would leave it in free pages.
+    connection.execute("PRAGMA secure_delete = ON")
 
 
 def _begin(connection: Connection) -> None:
     if connection.get_execution_options().get("trellis_unit"):
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def empty_log() -> None:
+    """Leave nothing in SQLite's log, which holds pages as they were before a deletion.
+
+    Raises TimeoutError while somebody reads such a page. On PostgreSQL there is nothing to do.
+    """
+    if db.engine.dialect.name != "sqlite":
+        return
+    with db.engine.connect() as connection:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {_LOG_BUSY_SECONDS * 1000}")
+        try:
+            busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
+        finally:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {SQLITE_BUSY_SECONDS * 1000}")
+    if busy:
+        raise TimeoutError("somebody reads pages of SQLite's log, so it cannot be emptied now")

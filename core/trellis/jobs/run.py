@@ -44,7 +44,7 @@ def run(held: Claim) -> None:
             log.warning("task_lease_lost")
             outcome = "lease_lost"
         except RetryLater as error:
-            postpone(held, error.seconds, _describe(error))
+            postpone(held, error.seconds, _describe(error), counted=False)
             outcome = "postponed"
         except Exception as error:
             log.warning("task_failed", attempt=held.fence, exc_info=True)

@@ -8,11 +8,11 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import bindparam
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from trellis.db.clock import database_now
 from trellis.db.ids import new_id
+from trellis.db.inserts import insert_into
 from trellis.outbox.models import OutboxRow
 from trellis.runtime import runtime
 
@@ -61,9 +61,8 @@ def append_work(session: Session, records: Sequence[OutboxRecord]) -> None:
     """Insert the records in the caller's transaction; a taken unique key is left as it is."""
     if not records:
         return
-    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
     statement = (
-        dialect.insert(OutboxRow)
+        insert_into(session, OutboxRow)
         .values(
             created_at=database_now(),
             due_at=database_now(bindparam("delay")),

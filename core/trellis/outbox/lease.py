@@ -87,9 +87,10 @@ def complete(uow: UnitOfWork, held: Claim) -> None:
         raise LeaseLostError(held.task)
 
 
-def postpone(held: Claim, seconds: float, error: str | None) -> None:
-    """Give the row back, due again in ``seconds``."""
-    _write(held, due_at=database_now(seconds), leased_until=None, error=error)
+def postpone(held: Claim, seconds: float, error: str, *, counted: bool = True) -> None:
+    """Give the row back, due again in ``seconds``; the attempt counts unless it was no fault."""
+    fence = held.fence if counted else held.fence - 1
+    _write(held, due_at=database_now(seconds), leased_until=None, error=error, fence=fence)
 
 
 def give_up(held: Claim, error: str) -> None:

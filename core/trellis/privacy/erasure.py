@@ -1,4 +1,4 @@
-"""An erasure: one durable task per plugin, and the core's own part when all others are done."""
+"""An erasure: one durable task per plugin, the core's own part, and the proof of completion."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import delete, select
 
 from trellis.db.clock import utcnow
+from trellis.db.engine import empty_log
 from trellis.db.ids import new_id
 from trellis.db.reads import fetch_all, fetch_one
 from trellis.db.unit_of_work import UnitOfWork, unit_of_work
@@ -102,6 +103,18 @@ def erase_part(erasure_id: UUID, plugin: str) -> None:
             _enqueue(uow, erasure_id, CORE)
         elif not waiting:
             erasure.subject = None
+            uow.enqueue("core.complete_erasure", erasure_id=str(erasure_id))
+
+
+def complete(erasure_id: UUID) -> None:
+    """Call an erasure complete when the deleted rows are no longer on the disk either.
+
+    Raises TimeoutError when that cannot be now.
+    """
+    empty_log()
+    with unit_of_work() as uow:
+        erasure = uow.session.get_one(Erasure, erasure_id)
+        if erasure.completed_at is None:
             erasure.completed_at = utcnow()
             record(uow, "core.erasure_completed", erasure_id=str(erasure_id))
 

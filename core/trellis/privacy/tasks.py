@@ -1,4 +1,4 @@
-"""The core's task of an erasure."""
+"""The core's tasks of an erasure."""
 
 from __future__ import annotations
 
@@ -12,3 +12,9 @@ from trellis.privacy import erasure
 def erase_part(erasure_id: str, plugin: str) -> None:
     """Erase what one plugin holds of a person."""
     erasure.erase_part(UUID(erasure_id), plugin)
+
+
+@task(attempts=50)
+def complete_erasure(erasure_id: str) -> None:
+    """See that nothing deleted is left on the disk, and call the erasure complete."""
+    erasure.complete(UUID(erasure_id))

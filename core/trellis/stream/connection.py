@@ -45,15 +45,18 @@ class Connection:
         gone = asyncio.create_task(_disconnected(receive))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-            await self._replay(subscription, send)
-            await self._live(subscription, gone, send)
+            position = await self._replay(subscription, send)
+            await self._live(subscription, position, gone, send)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             gone.cancel()
             self._hub.unsubscribe(subscription)
 
-    async def _replay(self, subscription: Subscription, send: Send) -> None:
-        """Send what lies between the client's cursor and the start of the subscription."""
+    async def _replay(self, subscription: Subscription, send: Send) -> int:
+        """Send what lies between the client's cursor and the start of the subscription.
+
+        Returns the position up to which the client has everything.
+        """
         position = subscription.start if self._cursor is None else self._cursor
         # A cursor from another life of the database would otherwise wait for ever.
         position = min(position, await asyncio.to_thread(self._head))
@@ -62,13 +65,16 @@ class Connection:
             page = await asyncio.to_thread(self._page, position)
             for entry in page:
                 if entry.position > subscription.start:
-                    return
+                    return position
                 await _write(send, event_text(entry))
                 position = entry.position
             if len(page) < _PAGE:
-                return
+                break
+        return position
 
-    async def _live(self, subscription: Subscription, gone: asyncio.Task[None], send: Send) -> None:
+    async def _live(
+        self, subscription: Subscription, position: int, gone: asyncio.Task[None], send: Send
+    ) -> None:
         checks = 0
         while not gone.done():
             following = asyncio.ensure_future(subscription.entries.get())
@@ -79,7 +85,9 @@ class Connection:
                 entry = following.result()
                 if entry is None:
                     return
-                await _write(send, event_text(entry))
+                # Another process may have given the client entries that ours sees only now.
+                if entry.position > position:
+                    await _write(send, event_text(entry))
                 continue
             following.cancel()
             if not gone.done():

@@ -32,9 +32,22 @@ class Subscription:
         self.entries: asyncio.Queue[Row[Any] | None] = asyncio.Queue(_BACKLOG)
         """``None`` says that the connection must end."""
 
-    def end(self) -> None:
-        """Have the connection closed."""
+        self._ended = False
+
+    def put(self, entry: Row[Any]) -> None:
+        """Hand an entry over; a connection that lags too far behind is closed instead."""
+        if self._ended:
+            return
         if self.entries.full():
+            self.end()
+        else:
+            self.entries.put_nowait(entry)
+
+    def end(self) -> None:
+        """Have the connection closed. What waits is dropped, all of it: so nothing is missing
+        before the last entry that the client got, from which it resumes."""
+        self._ended = True
+        while not self.entries.empty():
             self.entries.get_nowait()
         self.entries.put_nowait(None)
 
@@ -65,9 +78,12 @@ class Hub:
         for subscriptions in list(self._subscriptions.values()):
             for subscription in subscriptions:
                 subscription.end()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        running = set(self._tasks)
+        while running:
+            # More than once: redis-py swallows a cancellation that comes while it connects.
+            for task in running:
+                task.cancel()
+            _, running = await asyncio.wait(running, timeout=0.1)
 
     async def subscribe(self, audiences: frozenset[str]) -> Subscription:
         """From now on collect the entries that one of the audiences may see."""
@@ -107,10 +123,7 @@ class Hub:
 
     def _hand_out(self, entry: Row[Any]) -> None:
         for subscription in self._subscriptions.get(entry.audience, ()):
-            if subscription.entries.full():
-                subscription.end()
-            else:
-                subscription.entries.put_nowait(entry)
+            subscription.put(entry)
 
     async def _listen(self) -> None:
         while True:

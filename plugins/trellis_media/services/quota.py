@@ -5,9 +5,8 @@ from __future__ import annotations
 from uuid import UUID
 
 from sqlalchemy import select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
-from trellis.db import UnitOfWork, fetch_value
+from trellis.db import UnitOfWork, fetch_value, insert_into
 from trellis_media.errors import QuotaExceeded
 from trellis_media.models import Usage
 from trellis_media.settings import MediaSettings
@@ -22,10 +21,8 @@ def check(owner_id: UUID, size: int) -> None:
 
 def reserve(uow: UnitOfWork, owner_id: UUID, size: int) -> None:
     """Count bytes, unless they are too many. Raises `QuotaExceeded`."""
-    dialect = sqlite if uow.session.get_bind().dialect.name == "sqlite" else postgresql
-    uow.session.execute(
-        dialect.insert(Usage).values(owner_id=owner_id, size=0).on_conflict_do_nothing()
-    )
+    first = insert_into(uow.session, Usage).values(owner_id=owner_id, size=0)
+    uow.session.execute(first.on_conflict_do_nothing())
     fits = update(Usage).where(
         Usage.owner_id == owner_id, Usage.size + size <= MediaSettings.current().quota_bytes
     )

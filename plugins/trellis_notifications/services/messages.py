@@ -18,6 +18,7 @@ from trellis.db import (
     fetch_all,
     fetch_one,
     fetch_value,
+    insert_into,
     new_id,
     unit_of_work,
     utcnow,
@@ -26,7 +27,6 @@ from trellis.errors import NotFound
 from trellis_notifications.errors import InvalidMessage
 from trellis_notifications.events import MessageCreated
 from trellis_notifications.models import Message, Registration
-from trellis_notifications.services.inserts import insert_into
 
 # Together they fit into the 4 KB that push services take.
 MAX_KIND, MAX_TITLE, MAX_BODY, MAX_DEDUPE = 100, 200, 1000, 200

@@ -11,10 +11,9 @@ from sqlalchemy import ColumnElement, Row, and_, delete, insert, not_
 from sqlalchemy.exc import IntegrityError
 
 from trellis.contracts import Identity, Principal, port
-from trellis.db import UnitOfWork, database_now, new_id, unit_of_work
+from trellis.db import UnitOfWork, database_now, insert_into, new_id, unit_of_work
 from trellis.errors import Conflict, NotFound, Unauthenticated
 from trellis_notifications.models import Registration
-from trellis_notifications.services.inserts import insert_into
 
 # Of those who take one token at one moment, one gets through each time.
 _TRIES = 20

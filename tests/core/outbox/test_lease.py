@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from trellis.db import database_now, fetch_one, fetch_value, new_id, unit_of_work, utcnow
 from trellis.errors import Permanent, RetryLater
@@ -157,6 +157,28 @@ def test_a_task_can_ask_for_its_time(declare_task: Any) -> None:
     _enqueue(declare_task(_later))
     run(_claimed())
     assert 55 < _due_in() < 61
+
+
+def test_asking_for_its_time_is_no_attempt(declare_task: Any) -> None:
+    _enqueue(declare_task(_later, attempts=2))
+    for _ in range(5):
+        run(_claimed())
+        with unit_of_work() as uow:
+            uow.session.execute(update(OutboxRow).values(due_at=database_now()))
+    assert _stored().dead_at is None
+
+
+def test_a_dead_letter_does_not_tell_what_people_wrote(declare_task: Any) -> None:
+    def write_twice() -> None:
+        with unit_of_work() as uow:
+            for _ in range(2):
+                uow.session.execute(insert(Erasure).values(id=person, requested_at=utcnow()))
+
+    person = new_id()
+    _enqueue(declare_task(write_twice, attempts=1))
+    run(_claimed())
+    assert "IntegrityError" in _stored().error
+    assert person.hex not in _stored().error
 
 
 def test_a_task_that_always_kills_its_process_ends_among_the_dead(declare_task: Any) -> None:
