@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from tests.phones import Phones
 from tests.processes import Trellis
 
 
@@ -16,3 +17,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trellis]:
         yield trellis
     finally:
         trellis.clean_up()
+
+
+@pytest.fixture
+def phones(server: Trellis) -> Iterator[Phones]:
+    with Phones(server.url) as phones:
+        yield phones

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import time
 from base64 import b64decode
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import closing
 from datetime import UTC, datetime
 from io import BytesIO
-from typing import Any
 from uuid import UUID
 
 import httpx2
@@ -16,19 +14,19 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet
 from PIL import ExifTags, Image
+from tests.phones import Phones, mails, refused, sign_in, user_id, verify
 from tests.processes import PATIENCE, Trellis
 from thumbhash import thumb_hash_to_approximate_aspect_ratio, thumb_hash_to_rgba
 
 from trellis_demo.operator import Operator
-from trellis_demo.phone import PHOTO, Phone, analytics_events
+from trellis_demo.phone import PHOTO, analytics_events
 from trellis_demo.stream import StreamEntry
 
 READY = "media.asset_ready/1"
 
-NewPhone = Callable[..., Phone]
 
-
-def test_a_mail_brings_the_code_that_opens_the_account(server: Trellis, ada: Phone) -> None:
+def test_a_mail_brings_the_code_that_opens_the_account(phones: Phones) -> None:
+    ada = phones.new()
     code = ada.sign_up()
 
     (mail,) = mails(ada)
@@ -45,8 +43,9 @@ def test_a_mail_brings_the_code_that_opens_the_account(server: Trellis, ada: Pho
 
 
 def test_a_signed_in_device_holds_standard_tokens_and_shows_in_the_list(
-    server: Trellis, ada: Phone
+    server: Trellis, phones: Phones
 ) -> None:
+    ada = phones.new()
     ada.verify(ada.sign_up())
     before = int(time.time())
     tokens = ada.sign_in("Ada's phone")
@@ -81,9 +80,9 @@ def test_a_signed_in_device_holds_standard_tokens_and_shows_in_the_list(
 
 
 def test_a_photo_becomes_ready_and_its_owner_is_told_everywhere(
-    server: Trellis, signed_in: NewPhone
+    server: Trellis, phones: Phones
 ) -> None:
-    ada = signed_in()
+    ada = phones.signed_in()
     push_token = ada.register_for_push()
     with ada.open_stream() as stream:
         asset = ada.upload(name="Holiday at the observatory.jpg")
@@ -117,9 +116,9 @@ def test_a_photo_becomes_ready_and_its_owner_is_told_everywhere(
 
 
 def test_renditions_are_two_small_webp_without_a_trace_of_where_it_was(
-    server: Trellis, signed_in: NewPhone
+    server: Trellis, phones: Phones
 ) -> None:
-    ada = signed_in()
+    ada = phones.signed_in()
     with Image.open(PHOTO) as original:
         assert original.width * original.height >= 2_000_000
         assert original.getexif().get_ifd(ExifTags.IFD.GPSInfo)
@@ -144,8 +143,8 @@ def test_renditions_are_two_small_webp_without_a_trace_of_where_it_was(
     assert thumb_hash_to_rgba(thumbhash)
 
 
-def test_what_only_claims_to_be_a_photo_is_refused(server: Trellis, signed_in: NewPhone) -> None:
-    ada = signed_in()
+def test_what_only_claims_to_be_a_photo_is_refused(server: Trellis, phones: Phones) -> None:
+    ada = phones.signed_in()
     files = {"file": ("photo.jpg", b"This is a letter and no photograph.\n" * 50, "image/jpeg")}
 
     answer = ada.http.post("/v1/media/assets", headers=ada.headers, files=files)
@@ -155,9 +154,9 @@ def test_what_only_claims_to_be_a_photo_is_refused(server: Trellis, signed_in: N
 
 
 def test_a_phone_that_was_offline_gets_what_it_missed_and_nothing_twice(
-    server: Trellis, signed_in: NewPhone
+    server: Trellis, phones: Phones
 ) -> None:
-    ada = signed_in()
+    ada = phones.signed_in()
     with ada.open_stream() as stream:
         start = int(stream.last_id or 0)
         first = ada.upload()
@@ -180,8 +179,8 @@ def test_a_phone_that_was_offline_gets_what_it_missed_and_nothing_twice(
     assert received == in_the_feed[: len(received)]
 
 
-def test_downloads_are_conditional_and_come_in_ranges(server: Trellis, signed_in: NewPhone) -> None:
-    ada = signed_in()
+def test_downloads_are_conditional_and_come_in_ranges(server: Trellis, phones: Phones) -> None:
+    ada = phones.signed_in()
     asset = ada.until_ready(ada.upload()["id"], PATIENCE)
     original = PHOTO.read_bytes()
 
@@ -215,8 +214,8 @@ def test_downloads_are_conditional_and_come_in_ranges(server: Trellis, signed_in
         assert beyond.headers["Content-Range"] == f"bytes */{size}"
 
 
-def test_nobody_else_finds_any_of_it(server: Trellis, signed_in: NewPhone) -> None:
-    ada, bob = signed_in(), signed_in("Bob's phone")
+def test_nobody_else_finds_any_of_it(server: Trellis, phones: Phones) -> None:
+    ada, bob = phones.signed_in(), phones.signed_in("Bob's phone")
     ada.register_for_push()
     asset = ada.until_ready(ada.upload()["id"], PATIENCE)
     (message,) = ada.inbox(unread=True)
@@ -244,8 +243,8 @@ def test_nobody_else_finds_any_of_it(server: Trellis, signed_in: NewPhone) -> No
         assert ada.http.request(method, path, headers=ada.headers).is_success, path
 
 
-def test_events_that_are_sent_twice_count_once(server: Trellis, signed_in: NewPhone) -> None:
-    ada = signed_in()
+def test_events_that_are_sent_twice_count_once(server: Trellis, phones: Phones) -> None:
+    ada = phones.signed_in()
     operator = Operator(server.url, *server.operator)
     with closing(operator.http):
         opened, shared = operator.event_count("app_opened"), operator.event_count("photo_shared")
@@ -258,7 +257,7 @@ def test_events_that_are_sent_twice_count_once(server: Trellis, signed_in: NewPh
         assert operator.event_count("app_opened") - opened == 1
         assert operator.event_count("photo_shared") - shared == 2
         assert operator.daily_active_users() == active  # who has signed in today is active already
-        signed_in().track(events)  # the same ids from another person are other events
+        phones.signed_in().track(events)  # the same ids from another person are other events
         assert operator.event_count("app_opened") - opened == 2
         assert operator.daily_active_users() == active + 1
     report = ada.http.get("/v1/analytics/reports/daily-active-users", headers=ada.headers)
@@ -266,8 +265,8 @@ def test_events_that_are_sent_twice_count_once(server: Trellis, signed_in: NewPh
 
 
 @pytest.mark.nightly
-def test_ready_is_told_within_a_second_of_the_commit(server: Trellis, signed_in: NewPhone) -> None:
-    ada = signed_in()
+def test_ready_is_told_within_a_second_of_the_commit(server: Trellis, phones: Phones) -> None:
+    ada = phones.signed_in()
     delays = []
     with ada.open_stream() as stream:
         for number in range(20):
@@ -275,67 +274,6 @@ def test_ready_is_told_within_a_second_of_the_commit(server: Trellis, signed_in:
             entry = stream.wait_for(READY, PATIENCE)
             delays.append(time.time() - committed_at(server, entry))
     assert max(delays) < 1.0, sorted(delays)
-
-
-# --- the words of these tests ---------------------------------------------------------------------
-
-
-@pytest.fixture
-def ada(server: Trellis) -> Any:
-    with ExitStack() as stack:
-        yield _phone(server, stack)
-
-
-@pytest.fixture
-def signed_in(server: Trellis) -> Any:
-    """``signed_in("Ada's phone")`` is somebody new, with a device of that name."""
-    with ExitStack() as stack:
-
-        def phone(device_name: str = "Ada's phone") -> Phone:
-            new = _phone(server, stack)
-            new.verify(new.sign_up())
-            new.sign_in(device_name)
-            return new
-
-        yield phone
-
-
-def _phone(server: Trellis, stack: ExitStack) -> Phone:
-    phone = Phone(server.url)
-    phone.http.timeout = PATIENCE
-    stack.callback(phone.http.close)
-    return phone
-
-
-def refused(answer: httpx2.Response, status: int, code: str) -> None:
-    """It is a problem document of that status and code (RFC 9457)."""
-    assert answer.headers["Content-Type"] == "application/problem+json", answer.text
-    problem = answer.json()
-    assert (answer.status_code, problem["status"], problem["code"]) == (status, status, code)
-    assert problem["title"]
-    assert problem["request_id"] == answer.headers["X-Request-ID"]
-
-
-def mails(phone: Phone) -> list[dict[str, Any]]:
-    answer = phone.http.get(
-        "/local/mailbox", params={"to": phone.email}, headers={"Accept": "application/json"}
-    )
-    return list(answer.json()["items"])
-
-
-def verify(phone: Phone, code: str) -> httpx2.Response:
-    body = {"email": phone.email, "code": code}
-    return phone.http.post("/v1/auth/accounts/verify", json=body)
-
-
-def sign_in(phone: Phone) -> httpx2.Response:
-    device = {"installation_id": phone.installation_id, "name": "Phone", "platform": "android"}
-    body = {"email": phone.email, "password": phone.password, "device": device}
-    return phone.http.post("/v1/auth/sessions", json=body)
-
-
-def user_id(phone: Phone) -> str:
-    return str(phone.http.get("/v1/auth/account", headers=phone.headers).json()["id"])
 
 
 def committed_at(server: Trellis, entry: StreamEntry) -> float:
