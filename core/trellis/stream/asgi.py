@@ -87,8 +87,14 @@ def front(app: Flask) -> Streams:
     """Streams on the event loop and Flask in a bounded pool of threads, at one address."""
     runtime: Runtime = app.extensions["trellis"]
     threads = runtime.settings.core.web_threads
-    flask: Any = app.wsgi_app  # its types come from wsgiref, the bridge's are its own
-    bridge: Any = WSGIMiddleware(flask, workers=threads)
+
+    def flask(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        # The bridge does not say that its input ends by itself: a body that came in chunks, without
+        # a length, would read as empty.
+        environ["wsgi.input_terminated"] = True
+        return app.wsgi_app(environ, start_response)
+
+    bridge: Any = WSGIMiddleware(flask, workers=threads)  # type: ignore[arg-type]
 
     async def bridged(scope: Scope, receive: Receive, send: Send) -> None:
         # granian's `receive` gives a future of its own; the bridge's thread needs a coroutine.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 import zlib
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from PIL import Image
 
+from trellis.stream.asgi import front
 from trellis.testing import Scenario
 from trellis_media.errors import UnsupportedContent
 from trellis_media.factories import picture
@@ -275,6 +277,47 @@ def test_a_large_file_is_taken_that_other_routes_would_refuse(
     data = encoded("PNG").ljust(size, b"\0")
     asset_id = upload(me, data)
     assert client.get(f"{ASSETS}/{asset_id}/content", headers=me).data == data
+
+
+# The form parser leaves the file of a body that the limit cuts off to the garbage collector.
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+@pytest.mark.parametrize(
+    ("padding", "status"), [(0, 201), (200_000, 413)], ids=["fits", "too-large"]
+)
+def test_a_body_in_chunks_without_a_length_is_taken_within_the_limit(
+    app: Flask,
+    as_user: SignIn,
+    form: Form,
+    settings: Callable[..., None],
+    padding: int,
+    status: int,
+) -> None:
+    """As phones send what they are still reading; here through the front of a laptop."""
+    settings(max_upload_bytes=100_000)
+    body = form(picture().ljust(padding, b"\0"))
+    headers = as_user() | body["headers"] | {"Transfer-Encoding": "chunked"}
+    scope = {
+        "type": "http", "http_version": "1.1", "method": "POST", "scheme": "http",
+        "path": ASSETS, "root_path": "", "query_string": b"", "server": ("127.0.0.1", 80),
+        "client": ("127.0.0.1", 1),
+        "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+    }  # fmt: skip
+    pieces = [body["data"][at : at + 500] for at in range(0, len(body["data"]), 500)]
+    answers: list[Any] = []
+
+    async def receive() -> Any:
+        if not pieces:
+            return {"type": "http.disconnect"}
+        piece = pieces.pop(0)
+        return {"type": "http.request", "body": piece, "more_body": bool(pieces)}
+
+    async def send(message: Any) -> None:
+        answers.append(message)
+
+    asyncio.run(asyncio.wait_for(front(app)(scope, receive, send), 20))
+    assert answers[0]["status"] == status, answers
 
 
 def test_the_quota_is_each_users_own_and_deleting_makes_room(
