@@ -39,7 +39,7 @@ class PhotoUser(TrellisUser):
             status=304,
         )
 
-    @task(1)
+    @task(2)
     def add_and_delete(self) -> None:
         files = {"file": ("picture.jpg", self.picture, "image/jpeg")}
         asset = self.call("media_upload_asset", files=files).json()

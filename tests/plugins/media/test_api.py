@@ -199,11 +199,11 @@ def test_the_original_comes_back_byte_for_byte(
     client: FlaskClient, as_user: SignIn, upload: Upload, photograph: bytes
 ) -> None:
     me = as_user()
-    path = f"{ASSETS}/{upload(me, photograph, 'dandelions.jpg')}/content"
+    path = f"{ASSETS}/{upload(me, photograph, 'meadow.jpg')}/content"
     whole = client.get(path, headers=me)
     assert whole.data == photograph
     assert whole.headers["Content-Type"] == "image/jpeg"
-    assert whole.headers["Content-Disposition"] == 'attachment; filename="dandelions.jpg"'
+    assert whole.headers["Content-Disposition"] == 'attachment; filename="meadow.jpg"'
     assert whole.headers["Cache-Control"] == "private, no-cache"
     assert whole.headers["X-Content-Type-Options"] == "nosniff"
     assert "sandbox" in whole.headers["Content-Security-Policy"]

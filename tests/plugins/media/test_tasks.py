@@ -59,7 +59,7 @@ def test_a_photograph_becomes_ready_and_its_owner_is_told(
 ) -> None:
     owner = new_user_id()
     me = as_user(owner)
-    asset_id = upload(me, photograph, "dandelions.jpg")
+    asset_id = upload(me, photograph, "meadow.jpg")
     run_tasks()
 
     asset = client.get(f"{ASSETS}/{asset_id}", headers=me).get_json()
