@@ -36,7 +36,7 @@ class RestlessUser(TrellisUser):
     """Signs out and in again, as another one of the people, and changes phones."""
 
     weight = 1
-    wait_time = between(1.0, 2.0)
+    wait_time = between(0.5, 1.5)
 
     @task
     def come_back(self) -> None:
@@ -56,7 +56,7 @@ class Stranger(TrellisUser):
     """Signs up, and guesses the code that it cannot read."""
 
     weight = 1
-    wait_time = between(1.0, 3.0)
+    wait_time = between(0.5, 1.5)
 
     def on_start(self) -> None:
         """It has no account to sign in to."""

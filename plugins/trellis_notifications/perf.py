@@ -26,7 +26,7 @@ class InboxReader(TrellisUser):
 
     @task(5)
     def read_newest(self) -> None:
-        found = self._page(unread="true", limit="5")["items"]
+        found = self._page("unread", unread="true", limit="5")["items"]
         if found:
             message = {"message_id": found[0]["id"]}
             self.call("notifications_get_message", path=message)
@@ -38,13 +38,13 @@ class InboxReader(TrellisUser):
         if cursor is not None:
             self._page(cursor=cursor)
 
-    @task(1)
+    @task(2)
     def turn_pushes_on_and_off(self) -> None:
         path = {"installation_id": self.installation_id}
         token = {"platform": "android", "push_token": uuid.uuid4().hex * 4}
         self.call("notifications_register_device", path=path, json=token)
         self.call("notifications_unregister_device", path=path)
 
-    def _page(self, **arguments: str) -> dict[str, Any]:
-        page: dict[str, Any] = self.call("notifications_list_messages", params=arguments).json()
-        return page
+    def _page(self, variant: str = "", **arguments: str) -> dict[str, Any]:
+        page = self.call("notifications_list_messages", params=arguments, variant=variant)
+        return dict(page.json())
