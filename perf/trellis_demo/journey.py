@@ -14,7 +14,7 @@ Step = Callable[[str], AbstractContextManager[list[str]]]
 def walk(base_url: str, operator: tuple[str, str], step: Step) -> None:
     """Walk it, telling each step; AssertionError or TimeoutError where something is wrong."""
     with ExitStack() as stack:
-        ada, bob = Phone(base_url), Phone(base_url)
+        ada, bob = Phone(base_url), Phone(base_url, "bob")
         stack.callback(ada.http.close)
         stack.callback(bob.http.close)
         _sign_in(ada, step)

@@ -22,10 +22,10 @@ _POLL_SECONDS = 0.05
 class Phone:
     """A person with one installation of the app."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, person: str = "ada") -> None:
         self.base_url = base_url.rstrip("/")
         self.http = httpx2.Client(base_url=self.base_url, timeout=30)
-        self.email = f"ada.{secrets.token_hex(6)}@example.com"
+        self.email = f"{person}.{secrets.token_hex(6)}@example.com"
         self.password = secrets.token_urlsafe(16)
         self.installation_id = str(uuid.uuid4())
         self.headers: dict[str, str] = {}
