@@ -44,8 +44,10 @@ class Subscription:
             self.entries.put_nowait(entry)
 
     def end(self) -> None:
-        """Have the connection closed. What waits is dropped, all of it: so nothing is missing
-        before the last entry that the client got, from which it resumes."""
+        """Have the connection closed; its client resumes after the last entry that it got.
+
+        So all that waits is dropped: a part of it would leave a gap before what is sent still.
+        """
         self._ended = True
         while not self.entries.empty():
             self.entries.get_nowait()
