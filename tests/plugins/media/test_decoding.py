@@ -109,7 +109,7 @@ def test_renditions_are_upright(orientation: int) -> None:
         ("WEBP", "RGBA", {"lossless": True}),
         ("GIF", "P", {}),
     ],
-    ids=str,
+    ids=lambda part: part if isinstance(part, str) else "-".join(part) or "plain",
 )
 def test_every_kind_keeps_its_colours(kind: str, mode: str, options: dict[str, Any]) -> None:
     picture = corners(mode=mode)
