@@ -112,7 +112,9 @@ class Hub:
             try:
                 entries, position = await asyncio.to_thread(self._read, self._position)
             except Exception:
-                log.exception("feed_not_read")
+                # At the first start of all the tables are made while the streams come up.
+                if self._known.is_set():
+                    log.exception("feed_not_read")
             else:
                 for entry in entries:
                     self._hand_out(entry)
