@@ -15,6 +15,8 @@ from uuid import UUID
 
 import structlog
 from redis import RedisError
+from sqlalchemy import event
+from sqlalchemy.engine import Engine, ExceptionContext
 from sqlalchemy.orm import Session
 
 from trellis.cache import invalidate
@@ -92,7 +94,7 @@ class UnitOfWork:
 
     def _commit(self) -> None:
         if self._broken:
-            raise RuntimeError("an inner unit of work failed, so the outer one cannot commit")
+            raise RuntimeError("a part of this unit of work failed, so it cannot commit")
         if self._session is None and not self._events and not self._work:
             return
         session = self.session
@@ -103,8 +105,10 @@ class UnitOfWork:
 
     def _close(self) -> None:
         if self._session is not None:
-            self._session.rollback()
-            db.session.remove()
+            try:
+                self._session.rollback()
+            finally:
+                db.session.remove()
 
     def _announce(self) -> None:
         steps: list[Callable[[], None]] = []
@@ -129,7 +133,8 @@ def unit_of_work() -> Iterator[UnitOfWork]:
     """Open a unit of work, or join the one that is open.
 
     `CommittedRefusal` commits what was written so far and is then raised; every other exception
-    rolls everything back. An inner unit that failed takes the outer one with it.
+    rolls everything back. An inner unit that failed takes the outer one with it, and so does a
+    statement that failed outside a savepoint, whoever catches the exception.
     """
     outer = _current.get()
     if outer is not None:
@@ -152,11 +157,22 @@ def unit_of_work() -> Iterator[UnitOfWork]:
             refusal = error
         unit._commit()
     finally:
-        unit._close()
+        # First: a connection that is lost fails to roll back, and must not leave this unit open.
         _current.reset(token)
+        unit._close()
     unit._announce()
     if refusal is not None:
         raise refusal
+
+
+@event.listens_for(Engine, "handle_error")
+def _break(context: ExceptionContext) -> None:
+    # PostgreSQL rolls back what is committed after a failed statement, and the driver says nothing.
+    unit, connection = _current.get(), context.connection
+    if unit is None or connection is None or connection.in_nested_transaction():
+        return
+    if connection.get_execution_options().get("trellis_unit"):
+        unit._broken = True
 
 
 def begun_session() -> Session | None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 from uuid import UUID
 
 import pytest
 from flask import Flask
-from sqlalchemy import func, select, text
+from sqlalchemy import func, insert, select, text
+from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from trellis.db import fetch_all, fetch_value, new_id, unit_of_work, utcnow
+from trellis.db.unit_of_work import begun_session
 from trellis.errors import CommittedRefusal
 from trellis.events import Event
 from trellis.feed.models import FeedEntry
@@ -116,7 +119,7 @@ def test_an_inner_unit_joins_the_outer_one(app_context: None) -> None:
 
 
 def test_an_inner_unit_that_failed_takes_the_outer_one_with_it(app_context: None) -> None:
-    with pytest.raises(RuntimeError, match="inner unit of work failed"), unit_of_work() as uow:
+    with pytest.raises(RuntimeError, match="a part of this unit"), unit_of_work() as uow:
         uow.session.add(_row())
         with pytest.raises(ZeroDivisionError), unit_of_work():
             raise ZeroDivisionError
@@ -160,6 +163,36 @@ def test_a_callback_that_fails_does_not_undo_the_commit(app_context: None) -> No
         uow.after_commit(lambda: told.append("told"))
     assert _counts()[0] == 1
     assert told == ["told"]
+
+
+def test_a_unit_that_lost_its_connection_leaves_no_trace(app_context: None) -> None:
+    with pytest.raises(ProgrammingError, match="closed database"), unit_of_work() as uow:
+        uow.session.add(_row())
+        uow.session.flush()
+        raw_connection = uow.session.connection().connection.driver_connection
+        assert raw_connection is not None
+        raw_connection.close()
+        raise ZeroDivisionError
+    assert begun_session() is None
+    with unit_of_work() as uow:
+        uow.session.add(_row())
+    assert begun_session() is None
+    assert _counts()[0] == 1
+
+
+@pytest.mark.parametrize("savepoint", [False, True])
+def test_a_failed_statement_needs_a_savepoint_to_be_passed_over(
+    app_context: None, savepoint: bool
+) -> None:
+    person = new_id()
+    write = insert(Erasure).values(id=person, requested_at=utcnow())
+    cannot = pytest.raises(RuntimeError, match="a part of this unit")
+    with nullcontext() if savepoint else cannot, unit_of_work() as uow:
+        uow.session.execute(write)
+        around = uow.session.begin_nested() if savepoint else nullcontext()
+        with suppress(IntegrityError), around:
+            uow.session.execute(write)
+    assert _counts()[0] == (1 if savepoint else 0)
 
 
 def test_reads_inside_a_unit_see_its_own_writes(app_context: None) -> None:
