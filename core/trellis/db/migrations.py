@@ -59,6 +59,9 @@ def upgrade(owner: str | None = None) -> None:
     with _locked() as connection:
         for name in [owner] if owner else owners():
             command.upgrade(_config(name, connection), "head")
+            # Where nothing was pending, the transaction of looking is still open. Alembic would
+            # take it for its caller's, and leave it to the caller to commit the next owner's.
+            connection.rollback()
 
 
 def downgrade(owner: str, revision: str) -> None:
