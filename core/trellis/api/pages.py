@@ -9,7 +9,7 @@ import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import cache
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote, urlencode
@@ -109,7 +109,7 @@ def _decode(cursor: str, keys: Sequence[_Key]) -> list[Any]:
     try:
         values = strict_loads(urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)))
         return [_value(key, value) for key, value in zip(keys, values, strict=True)]
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         raise InvalidInput.field(
             "/cursor", "Not a cursor of this list.", location="query"
         ) from None
@@ -131,7 +131,7 @@ def _moment(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError
-    return moment
+    return moment.astimezone(UTC)
 
 
 _READERS: dict[type, Callable[[str], Any]] = {

@@ -219,6 +219,8 @@ def cursor_of(values: Any) -> str:
         cursor_of([START, None]),
         cursor_of(["2026-01-31T12:00:00", UUID(int=1)]),
         cursor_of(["31 January", UUID(int=1)]),
+        cursor_of(["0001-01-01T00:00:00+14:00", UUID(int=1)]),  # before the first day, in UTC
+        cursor_of(["9999-12-31T23:59:59-14:00", UUID(int=1)]),
         cursor_of([START, [1]]),
         "W" * 1001,
     ],
