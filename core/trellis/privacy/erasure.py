@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -14,7 +14,7 @@ from trellis.db.engine import empty_log
 from trellis.db.ids import new_id
 from trellis.db.reads import fetch_all, fetch_one
 from trellis.db.unit_of_work import UnitOfWork, unit_of_work
-from trellis.errors import NotFound
+from trellis.errors import NotFound, RetryLater
 from trellis.feed.models import FeedEntry
 from trellis.observe.audit import record
 from trellis.outbox.models import OutboxRow
@@ -22,6 +22,8 @@ from trellis.privacy.models import Erasure, ErasurePart
 from trellis.runtime import runtime
 
 CORE = "core"
+
+_ABSENT_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,7 @@ def erase_part(erasure_id: UUID, plugin: str) -> None:
         part = uow.session.get_one(ErasurePart, (erasure_id, plugin))
         if erasure.subject is None or part.completed_at is not None:
             return
-        erase = _erase_core if plugin == CORE else runtime().personal_data[plugin].erase
-        part.erased = dict(erase(erasure.subject))
+        part.erased = dict(_erase_of(plugin)(erasure.subject))
         part.completed_at = utcnow()
         uow.session.flush()
         waiting = set(
@@ -126,6 +127,16 @@ def _enqueue(uow: UnitOfWork, erasure_id: UUID, plugin: str) -> None:
         erasure_id=str(erasure_id),
         plugin=plugin,
     )
+
+
+def _erase_of(plugin: str) -> Callable[[UUID], Mapping[str, int]]:
+    if plugin == CORE:
+        return _erase_core
+    rooms = runtime().personal_data.get(plugin)
+    if rooms is None:
+        # It is left out of this start and keeps its tables: its part waits until it is back.
+        raise RetryLater(_ABSENT_SECONDS)
+    return rooms.erase
 
 
 def _erase_core(subject: UUID) -> Mapping[str, int]:
