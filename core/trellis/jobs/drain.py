@@ -16,6 +16,7 @@ from trellis.feed.sequencer import sequence
 from trellis.jobs.run import run
 from trellis.jobs.wake import LIGHT_KEY, wake_feed, wake_light
 from trellis.outbox.lease import LEASE_SECONDS, Claim, claim, release, renew
+from trellis.outbox.models import OutboxRow
 from trellis.runtime import runtime
 
 log = structlog.get_logger(__name__)
@@ -35,20 +36,22 @@ def drain() -> None:
     until = time.monotonic() + _DRAIN_SECONDS
     while not stopping.is_set():
         if time.monotonic() > until:
-            wake_light(again=True)
+            wake_light()
             break
-        claims = claim("light", _BATCH)
-        if not claims:
+        new = claim("light", _BATCH, OutboxRow.fence == 0)
+        # No more than one, and last: it may be what ended the process of the rows around it.
+        tried = claim("light", 1, OutboxRow.fence > 0)
+        if not new and not tried:
             break
-        if len(claims) == _BATCH:
-            wake_light(again=True)
-        _run_all(claims)
+        if len(new) == _BATCH:
+            wake_light()
+        _run_all([*new, *tried])
     _announce_feed()
 
 
 def run_heavy(row_id: str) -> None:
     """Run one heavy row, unless it is done or somebody else runs it."""
-    _run_all(claim("heavy", 1, UUID(row_id)))
+    _run_all(claim("heavy", 1, OutboxRow.id == UUID(row_id)))
     _announce_feed()
 
 

@@ -36,8 +36,9 @@ def run(held: Claim) -> None:
     started = time.perf_counter()
     with structlog.contextvars.bound_contextvars(task=held.task, job=str(held.id)):
         try:
-            with _time_limit(task.options.time_limit), unit_of_work() as uow:
-                task.function(**held.arguments)
+            with unit_of_work() as uow:
+                with _time_limit(task.options.time_limit):
+                    task.function(**held.arguments)
                 complete(uow, held)
             outcome = "done"
         except LeaseLostError:

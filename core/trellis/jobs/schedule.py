@@ -33,10 +33,10 @@ _HEAVY_AT_ONCE = 50
 
 
 class Scheduler:
-    """One scheduler process's state: which due times it has inserted already."""
+    """One scheduler process's state: which rows it has inserted already."""
 
     def __init__(self) -> None:
-        self._inserted: dict[Every | Cron, datetime] = {}
+        self._inserted: dict[Every | Cron, str] = {}
 
     def tick(self) -> None:
         """Insert what has come due and wake workers for what nobody runs."""
@@ -48,12 +48,17 @@ class Scheduler:
     def _insert_due(self) -> None:
         now: datetime = fetch_value(select(database_now()))
         for schedule in runtime().schedules:
-            due = last_due(schedule, now)
-            if self._inserted.get(schedule) == due:
+            key = due_key(schedule, now)
+            if self._inserted.get(schedule) == key:
                 continue
             with unit_of_work() as uow:
-                uow.enqueue(schedule.task, unique=f"{schedule.task}@{due.isoformat()}")
-            self._inserted[schedule] = due
+                uow.enqueue(schedule.task, unique=key)
+            self._inserted[schedule] = key
+
+
+def due_key(schedule: Every | Cron, now: datetime) -> str:
+    """The unique key of the row that is inserted for the newest due time."""
+    return f"{schedule.task}@{last_due(schedule, now).isoformat()}"
 
 
 def last_due(schedule: Every | Cron, now: datetime) -> datetime:
@@ -72,7 +77,7 @@ def sweep() -> None:
     for row in fetch_all(heavy.order_by(OutboxRow.due_at).limit(_HEAVY_AT_ONCE)):
         wake_heavy(row.id, row.fence)
     if fetch_value(select(OutboxRow.id).where(runnable("light")).limit(1)) is not None:
-        wake_light(again=True)
+        wake_light()
 
 
 def run_scheduler(app: Flask, stop: threading.Event) -> None:

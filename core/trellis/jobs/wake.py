@@ -6,8 +6,8 @@ whoever writes to Redis can wake workers and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from redis import Redis
@@ -18,20 +18,16 @@ from rq.serializers import JSONSerializer
 from trellis.jobs.declaration import Queue as QueueName
 from trellis.runtime import runtime
 
+if TYPE_CHECKING:
+    from trellis.outbox.append import OutboxRecord
+
 FEED_CHANNEL = "trellis:feed"
+LIGHT_KEY = "trellis:wake:light"
+"""Set from a wake-up of the light workers until a drain begins."""
 
 # After this many seconds the same wake-up is sent again by whoever finds the work undone.
 _LIGHT_SECONDS = 5
 _HEAVY_SECONDS = 15
-
-
-class Wakeable(Protocol):
-    """What waking needs to know of a piece of work."""
-
-    @property
-    def id(self) -> UUID: ...
-    @property
-    def queue(self) -> str: ...
 
 
 class WakeUpJob(Job):
@@ -62,33 +58,25 @@ def rq_queue(name: QueueName, connection: Redis) -> Queue:
     )
 
 
-def wake_workers(work: Iterable[Wakeable]) -> None:
-    """Wake what the given rows need. Raises redis.RedisError when Redis is away."""
-    light = False
-    for row in work:
-        if row.queue == "heavy":
-            wake_heavy(row.id, 0)
-        else:
-            light = True
-    if light:
+def wake_workers(work: Sequence[OutboxRecord]) -> None:
+    """Wake what the given work needs. Raises redis.RedisError when Redis is away."""
+    for record in work:
+        if record.queue == "heavy":
+            wake_heavy(record.id, 0)
+    if any(record.queue == "light" for record in work):
         wake_light()
 
 
-def wake_light(*, again: bool = False) -> None:
-    """Have a light worker drain its rows; one pending wake-up is enough unless ``again``."""
-    connection = runtime().redis
-    if again or connection.set(LIGHT_KEY, 1, nx=True, ex=_LIGHT_SECONDS):
+def wake_light() -> None:
+    """Have a light worker drain its rows; one wake-up that no drain has begun with is enough."""
+    if runtime().redis.set(LIGHT_KEY, 1, nx=True, ex=_LIGHT_SECONDS):
         _enqueue("light", "drain", [])
 
 
 def wake_heavy(row_id: UUID, fence: int) -> None:
     """Have a heavy worker run one row; ``fence`` tells the attempts' wake-ups apart."""
-    connection = runtime().redis
-    if connection.set(f"trellis:wake:{row_id}:{fence}", 1, nx=True, ex=_HEAVY_SECONDS):
+    if runtime().redis.set(f"trellis:wake:{row_id}:{fence}", 1, nx=True, ex=_HEAVY_SECONDS):
         _enqueue("heavy", "run", [str(row_id)])
-
-
-LIGHT_KEY = "trellis:wake:light"
 
 
 def wake_feed() -> None:

@@ -51,21 +51,20 @@ def runnable(queue: str) -> ColumnElement[bool]:
     )
 
 
-def claim(queue: str, limit: int, row_id: UUID | None = None) -> list[Claim]:
-    """Take up to ``limit`` rows of a queue that are due, the oldest first (or just ``row_id``)."""
+def claim(queue: str, limit: int, *which: ColumnElement[bool]) -> list[Claim]:
+    """Take up to ``limit`` rows of a queue that are due, the oldest first."""
     due = (
         select(OutboxRow.id)
-        .where(runnable(queue))
+        .where(runnable(queue), *which)
         .order_by(OutboxRow.due_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
+        .cte()  # PostgreSQL may run a subquery once for each row, and so claim more than `limit`
     )
-    if row_id is not None:
-        due = due.where(OutboxRow.id == row_id)
     with unit_of_work() as uow:
         rows = uow.session.execute(
             update(OutboxRow)
-            .where(OutboxRow.id.in_(due.scalar_subquery()))
+            .where(OutboxRow.id.in_(select(due.c.id)))
             .values(fence=OutboxRow.fence + 1, leased_until=database_now(LEASE_SECONDS))
             .returning(OutboxRow.id, OutboxRow.task, OutboxRow.arguments, OutboxRow.fence)
             .execution_options(synchronize_session=False)

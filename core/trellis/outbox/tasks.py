@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete
+from sqlalchemy import delete, or_, select
 
 from trellis.db.clock import database_now
+from trellis.db.reads import fetch_value
 from trellis.db.unit_of_work import unit_of_work
 from trellis.jobs import task
+from trellis.jobs.schedule import due_key
 from trellis.outbox.models import OutboxRow
+from trellis.runtime import runtime
 
-# Long enough that no schedule's unique key is free again while its due time can still be inserted.
 _KEEP_DONE_SECONDS = 24 * 3600
 
 
 @task()
 def purge_outbox() -> None:
-    """Forget work that was done more than a day ago."""
+    """Forget work that was done more than a day ago.
+
+    A schedule's newest row stays: a scheduler that starts would insert it once more.
+    """
+    now = fetch_value(select(database_now()))
+    newest = [due_key(schedule, now) for schedule in runtime().schedules]
     with unit_of_work() as uow:
         uow.session.execute(
-            delete(OutboxRow).where(OutboxRow.done_at < database_now(-_KEEP_DONE_SECONDS))
+            delete(OutboxRow).where(
+                OutboxRow.done_at < database_now(-_KEEP_DONE_SECONDS),
+                or_(OutboxRow.unique_key.is_(None), OutboxRow.unique_key.not_in(newest)),
+            )
         )

@@ -9,8 +9,12 @@ from typing import Any
 from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import update
 
+from trellis.db import database_now, unit_of_work
 from trellis.jobs.schedule import Scheduler, last_due
+from trellis.outbox.models import OutboxRow
+from trellis.outbox.tasks import purge_outbox
 from trellis.plugin import Cron, Every
 from trellis.runtime import Runtime
 
@@ -62,3 +66,22 @@ def test_many_schedulers_make_one_row(app: Flask, declare_task: Any, outbox: Any
     finally:
         runtime.schedules.remove(schedule)
     assert outbox().count(name) == 1
+
+
+def test_a_rare_schedule_is_not_repeated_after_its_row_is_forgotten(
+    app: Flask, app_context: None, declare_task: Any, run_tasks: Any
+) -> None:
+    runtime: Runtime = app.extensions["trellis"]
+    name = declare_task(_noop)
+    schedule = Cron(name, "0 0 1 1 *")
+    runtime.schedules.append(schedule)
+    try:
+        Scheduler().tick()
+        assert name in run_tasks()
+        with unit_of_work() as uow:
+            uow.session.execute(update(OutboxRow).values(done_at=database_now(-48 * 3600)))
+        purge_outbox()
+        Scheduler().tick()
+        assert name not in run_tasks()
+    finally:
+        runtime.schedules.remove(schedule)

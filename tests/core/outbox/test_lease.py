@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from sqlalchemy import insert, select, update
 
 from trellis.db import database_now, fetch_one, fetch_value, new_id, unit_of_work, utcnow
 from trellis.errors import Permanent, RetryLater
+from trellis.jobs import drain
 from trellis.jobs.run import run
 from trellis.outbox.lease import (
     Claim,
@@ -188,6 +191,38 @@ def test_a_task_that_always_kills_its_process_ends_among_the_dead(declare_task: 
     run(_claimed())
     assert _effects() == 0
     assert "every attempt ended with the process" in _stored().error
+
+
+def test_a_killer_takes_no_neighbour_with_it(declare_task: Any, monkeypatch: Any) -> None:
+    """A batch is lost with its process: what was not begun in it must not count as attempted."""
+
+    def run_or_die(held: Claim) -> None:
+        if held.task == killer and held.fence <= 3:
+            raise SystemExit
+        run(held)
+
+    monkeypatch.setattr(drain, "run", run_or_die)
+    killer = declare_task(_fail, attempts=3)
+    _enqueue(killer)
+    _enqueue(declare_task(_write_row, attempts=3))
+    for _ in range(6):
+        with suppress(SystemExit):
+            drain.drain()
+        with unit_of_work() as uow:
+            uow.session.execute(update(OutboxRow).values(leased_until=None))
+    assert _effects() == 1
+
+
+def test_a_commit_is_under_no_time_limit(declare_task: Any) -> None:
+    def write() -> None:
+        with unit_of_work() as uow:
+            uow.session.add(Erasure(id=new_id(), requested_at=utcnow()))
+            uow.after_commit(lambda: armed.append(signal.getitimer(signal.ITIMER_REAL)[0]))
+
+    armed: list[float] = []
+    _enqueue(declare_task(write))
+    run(_claimed())
+    assert armed == [0.0]
 
 
 def test_a_task_past_its_time_limit_is_stopped(declare_task: Any) -> None:
