@@ -30,7 +30,7 @@ CORE_SCHEDULES = (Every("core.purge_outbox", hours=1),)
 def create_app() -> Flask:
     """The application with all enabled plugins, for web, stream, worker, scheduler and commands.
 
-    Raises `trellis.settings.SettingsError` or `trellis.loader.LoadError`, each with every fault.
+    Raises `trellis.settings.SettingsError` or `trellis.loader.faults.LoadError`, each with every fault.
     """
     selected = select_plugins()
     app = Flask("trellis", static_folder=None, template_folder=None)
@@ -62,8 +62,10 @@ def make_runtime(app: Flask, settings: LoadedSettings) -> Runtime:
 
 def cache_url(redis_url: str) -> str:
     """The cache has a database of its own beside the queue's, so that it can be cleared."""
-    base, _, _ = redis_url.partition("?")
-    return f"{base}?db=1" if base.startswith("unix:") else f"{base.rstrip('/0')}/1"
+    address, _, query = redis_url.partition("?")
+    options = [option for option in query.split("&") if option and not option.startswith("db=")]
+    # It wins over a number in the path.
+    return f"{address}?{'&'.join([*options, 'db=1'])}"
 
 
 def register_core_tasks(runtime: Runtime) -> None:

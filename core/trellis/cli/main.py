@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from typing import Any
 
 import click
@@ -35,9 +36,9 @@ class Commands(click.Group):
     """Looks commands up when they are asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        added = [entry.name for entry in entry_points(group=GROUP)]
-        plugins = [entry.name for entry in entry_points(group="trellis.plugins")]
-        return [*_COMMANDS, *sorted(set(added) | set(plugins))]
+        added = {entry.name for entry in entry_points(group=GROUP)}
+        plugins = {e.name for e in entry_points(group="trellis.plugins") if _has_commands(e)}
+        return [*_COMMANDS, *sorted(added | plugins)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _COMMANDS:
@@ -59,8 +60,17 @@ class Commands(click.Group):
     def _short_help(self, ctx: click.Context, name: str) -> str:
         if name in _COMMANDS:
             command = self.get_command(ctx, name)
-            return command.get_short_help_str() if command else ""
+            return command.get_short_help_str(limit=80) if command else ""
         return f"Commands of {name}."
+
+
+def _has_commands(entry: EntryPoint) -> bool:
+    """Whether the plugin has a ``cli.py``; it is not imported."""
+    package = entry.module.rpartition(".")[0]
+    try:
+        return find_spec(f"{package}.cli") is not None
+    except ImportError:
+        return False  # `trellis plugins check` tells what is wrong with it
 
 
 def _plugin_command(name: str) -> click.Command | None:
@@ -84,17 +94,25 @@ def cli() -> None:
 
 def main() -> Any:
     """Run the command line; what stops a start is told in sentences, with exit code 2."""
+    try:
+        return cli(prog_name="trellis")
+    except Exception as error:
+        told = _sentences(error)
+        if not told:
+            raise
+        for sentence in told:
+            click.echo(f"trellis: {sentence}", err=True)
+        sys.exit(2)
+
+
+def _sentences(error: Exception) -> list[str]:
+    """What a user is told of an error; nothing of one that is a fault of ours."""
     from trellis.loader.faults import LoadError
     from trellis.local.errors import StartError
     from trellis.settings import SettingsError
 
-    try:
-        return cli(prog_name="trellis")
-    except SettingsError as error:
-        for fault in error.faults:
-            click.echo(f"trellis: {fault}", err=True)
-    except LoadError as error:
-        click.echo(f"trellis: {len(error.faults)} fault(s) in plugins\n{error.table()}", err=True)
-    except StartError as error:
-        click.echo(f"trellis: {error}", err=True)
-    sys.exit(2)
+    if isinstance(error, SettingsError):
+        return error.faults
+    if isinstance(error, LoadError):
+        return [f"{len(error.faults)} fault(s) in plugins\n{error.table()}"]
+    return [str(error)] if isinstance(error, StartError) else []
