@@ -33,18 +33,19 @@ class Journey(User):
     @contextmanager
     def _step(self, title: str) -> Iterator[list[str]]:
         began = time.perf_counter()
-        exception: BaseException | None = None
         try:
             yield []
-        except _GOES_WRONG as fault:
-            exception = fault
+        except Exception as fault:
+            self._tell(title, began, fault)
             raise
-        finally:
-            self.environment.events.request.fire(
-                request_type="journey",
-                name=JOURNEY + title,
-                response_time=(time.perf_counter() - began) * 1000,
-                response_length=0,
-                exception=exception,
-                context={},
-            )
+        self._tell(title, began)  # not when the run ends in the middle of a step
+
+    def _tell(self, title: str, began: float, exception: Exception | None = None) -> None:
+        self.environment.events.request.fire(
+            request_type="journey",
+            name=JOURNEY + title,
+            response_time=(time.perf_counter() - began) * 1000,
+            response_length=0,
+            exception=exception,
+            context={},
+        )

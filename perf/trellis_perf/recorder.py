@@ -20,8 +20,10 @@ class Recorder:
         self._failures: dict[str, Counter[str]] = defaultdict(Counter)
         self._errors: Counter[str] = Counter()
         self._began = time.monotonic()
+        self._seconds = 0.0
         events.request.add_listener(self._on_request)
         events.user_error.add_listener(self._on_error)
+        events.test_stopping.add_listener(self._on_stopping)
 
     def forget_warm_up(self) -> None:
         """Begin to measure now; what failed before stays a failure."""
@@ -34,7 +36,7 @@ class Recorder:
         """Leave the figures for the process that started us; see `trellis_perf.figures`."""
         names = [*self._times, *(self._failures.keys() - self._times.keys())]
         figures = {
-            "seconds": time.monotonic() - self._began,
+            "seconds": self._seconds,
             "requests": {
                 name: {
                     "milliseconds": self._times[name],
@@ -64,3 +66,6 @@ class Recorder:
 
     def _on_error(self, *, exception: BaseException, **_: Any) -> None:
         self._errors[f"{type(exception).__name__}: {exception}"] += 1
+
+    def _on_stopping(self, **_: Any) -> None:
+        self._seconds = time.monotonic() - self._began

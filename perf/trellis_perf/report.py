@@ -36,7 +36,10 @@ def print_report(
         console.print(f"  {sentence}")
     for fault in faults:
         console.print(f"  ✗ {fault}", style="red", markup=False)
-    verdict = f"{len(faults)} fault(s)" if faults else "within its budgets"
+    if faults:
+        verdict = f"{len(faults)} fault(s)"
+    else:
+        verdict = "within its budgets" if budgets else "nothing failed, and there is no budget"
     total = sum(row.count + row.failed for row in figures.rows)
     console.print(f"\n{total} requests in {figures.seconds:.0f} s: {verdict}")
 
@@ -64,7 +67,7 @@ def _notes(
     requests: Iterable[Row], budgets: Collection[str], uncalled: Collection[str]
 ) -> Iterable[str]:
     yield "x ref.: p50 as a multiple of the reference's; SQL: mean statements; bytes: median body"
-    if without := sorted(row.name for row in requests if row.name not in budgets):
+    if budgets and (without := sorted(row.name for row in requests if row.name not in budgets)):
         yield f"no budget: {', '.join(without)}"
     if uncalled:
         yield f"not covered by any scenario: {', '.join(sorted(uncalled))}"

@@ -60,6 +60,7 @@ def test_a_run_starts_a_server_loads_it_and_leaves_nothing_behind(tmp_path: Path
     )
     assert run.returncode == 0, run.stdout + run.stderr
     rows = counts(run.stdout)
+    assert "nothing failed, and there is no budget" in run.stdout
     assert rows["reference"][0] > 0
     assert sum(good for name, (good, _) in rows.items() if "_" in name) > 0, run.stdout
     assert not [name for name, (_, failed) in rows.items() if failed], run.stdout
