@@ -19,9 +19,10 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-# Whether the caller would still be let in is asked this often; a ping goes out every third time.
+# Whether the caller would still be let in is asked this often, on a busy stream too.
 _CHECK_SECONDS = 5.0
-_CHECKS_PER_PING = 3
+# A ping goes out when nothing else did for so long.
+_PING_SECONDS = 15.0
 _PAGE = 500
 
 _HEADERS = [
@@ -42,14 +43,18 @@ class Connection:
     async def run(self, receive: Receive, send: Send) -> None:
         """Serve until the client leaves, the session ends, or the process stops."""
         subscription = await self._hub.subscribe(self._audiences)
-        gone = asyncio.create_task(_disconnected(receive))
+        ends = {
+            asyncio.create_task(_disconnected(receive)),
+            asyncio.create_task(self._shut_out()),
+        }
         try:
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
             position = await self._replay(subscription, send)
-            await self._live(subscription, position, gone, send)
+            await self._live(subscription, position, ends, send)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
-            gone.cancel()
+            for end in ends:
+                end.cancel()
             self._hub.unsubscribe(subscription)
 
     async def _replay(self, subscription: Subscription, send: Send) -> int:
@@ -73,13 +78,12 @@ class Connection:
         return position
 
     async def _live(
-        self, subscription: Subscription, position: int, gone: asyncio.Task[None], send: Send
+        self, subscription: Subscription, position: int, ends: set[asyncio.Task[None]], send: Send
     ) -> None:
-        checks = 0
-        while not gone.done():
+        while not any(end.done() for end in ends):
             following = asyncio.ensure_future(subscription.entries.get())
-            await asyncio.wait(
-                {following, gone}, timeout=_CHECK_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            done, _ = await asyncio.wait(
+                {following, *ends}, timeout=_PING_SECONDS, return_when=asyncio.FIRST_COMPLETED
             )
             if following.done():
                 entry = following.result()
@@ -90,12 +94,15 @@ class Connection:
                     await _write(send, event_text(entry))
                 continue
             following.cancel()
-            if not gone.done():
-                if not await asyncio.to_thread(self._alive):
-                    return
-                checks += 1
-                if checks % _CHECKS_PER_PING == 0:
-                    await _write(send, ": ping\n\n")
+            if not done:
+                await _write(send, ": ping\n\n")
+
+    async def _shut_out(self) -> None:
+        """Return when the caller would not be let in any more."""
+        while True:
+            await asyncio.sleep(_CHECK_SECONDS)
+            if not await asyncio.to_thread(self._alive):
+                return
 
     def _head(self) -> int:
         with self._app.app_context():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
@@ -173,7 +174,7 @@ def test_a_cursor_ahead_of_this_process_is_kept(
 def test_pings_keep_an_idle_stream_open(
     play: Play, as_user: SignIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "_CHECK_SECONDS", 0.01)
+    monkeypatch.setattr(connection, "_PING_SECONDS", 0.01)
 
     async def scene(served: Any) -> None:
         phone = await served.connect(as_user())
@@ -280,23 +281,37 @@ def test_a_front_serves_streams_and_the_api_at_one_address(
 # --- how it ends --------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("busy", [False, True])
 def test_a_stream_ends_with_the_session(
-    play: Play, as_user: SignIn, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+    play: Play,
+    publish: Publish,
+    as_user: SignIn,
+    ada: UUID,
+    runtime: Runtime,
+    monkeypatch: pytest.MonkeyPatch,
+    busy: bool,
 ) -> None:
-    monkeypatch.setattr(connection, "_CHECK_SECONDS", 0.01)
+    monkeypatch.setattr(connection, "_CHECK_SECONDS", 0.8)
+    asked = threading.Event()
     alive = True
 
     class Revocable(IssuedIdentity):
         def is_alive(self, principal: Principal) -> bool:
+            asked.set()
             return alive
 
     async def scene(served: Any) -> None:
         nonlocal alive
-        phone = await served.connect(as_user())
-        assert "id" in await phone.lines()
-        assert "" in await phone.lines()  # a ping: it was asked, and is still let in
+        loop = asyncio.get_running_loop()
+        phone = await served.connect(as_user(ada))
+        assert await asyncio.to_thread(asked.wait, 10)
+        assert not phone.ended.done()  # it was asked, and is still let in
         alive = False
-        assert all(fields == {"": "ping"} for fields in await phone.rest())
+        until = loop.time() + 8
+        while busy and not phone.ended.done():
+            assert loop.time() < until, "a busy stream was not asked"
+            await publish(ada, 1)
+        await asyncio.wait_for(phone.ended, 10)
 
     identity: Any = runtime.ports[Identity]
     runtime.ports[Identity] = Revocable(identity)
