@@ -20,6 +20,7 @@ from prometheus_client import REGISTRY
 from redis import Redis
 from sqlalchemy import text
 
+from trellis.app import cache_url
 from trellis.cache import cached, init_cache, invalidate
 from trellis.cache.breaker import CircuitBreaker
 from trellis.db.engine import init_engine
@@ -92,6 +93,23 @@ def shop() -> Shop:
 
 
 @pytest.mark.parametrize("value", [None, 0, "", [], {"a": [1, 2.5, None, "ü"]}, True])
+@pytest.mark.parametrize(
+    "queue",
+    [
+        "unix:///run/broker.sock?db=0",
+        "redis://localhost:6380",
+        "redis://localhost:6379/0",
+        "redis://localhost:6379/10",
+        "rediss://:secret@localhost:6379/0?ssl_cert_reqs=none",
+    ],
+)
+def test_the_cache_is_beside_the_queue_in_a_database_of_its_own(queue: str) -> None:
+    theirs, ours = (
+        Redis.from_url(url).connection_pool.connection_kwargs for url in (queue, cache_url(queue))
+    )
+    assert ours == theirs | {"db": 1}
+
+
 def test_an_answer_is_computed_once(app: flask.Flask, shop: Shop, value: Any) -> None:
     shop.rows["a"] = value
     assert [shop.read("a") for _ in range(3)] == [value] * 3
