@@ -6,8 +6,8 @@ from marshmallow import fields, validate
 
 from trellis.api import Schema, Timestamp
 
-_VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
-_IN_A_PATH = _VISIBLE.replace("/", "")
+_VISIBLE = r"^[!-~]*\Z"
+_IN_A_PATH = r"^[!-.0-~]*\Z"
 
 
 class MessageSchema(Schema):
@@ -58,7 +58,7 @@ class InstallationSchema(Schema):
         required=True,
         validate=[
             validate.Length(min=1, max=100),
-            validate.ContainsOnly(_IN_A_PATH, error="Visible ASCII characters, and no slash."),
+            validate.Regexp(_IN_A_PATH, error="Visible ASCII characters, and no slash."),
         ],
         metadata={
             "description": "The id under which the installation signed in, in ASCII.",
@@ -79,7 +79,7 @@ class DeviceRegistrationSchema(Schema):
         required=True,
         validate=[
             validate.Length(min=1, max=2000),
-            validate.ContainsOnly(_VISIBLE, error="Visible ASCII characters."),
+            validate.Regexp(_VISIBLE, error="Visible ASCII characters."),
         ],
         metadata={
             "description": "What the push service of the platform gave the app.",

@@ -51,17 +51,20 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
         self._plugin = "core"
         self._operation_ids: set[str] = set()
         self._schema_names: dict[str, type] = {}
+        marshmallow = MarshmallowPlugin(self._schema_name)
         super().__init__(
             app,
             spec_kwargs={
                 "title": "Trellis",
                 "version": version,
                 "openapi_version": "3.1.0",
-                "marshmallow_plugin": MarshmallowPlugin(self._schema_name),
+                "marshmallow_plugin": marshmallow,
                 "info": {"description": _ABOUT},
                 "servers": [{"url": self.public_url}],
             },
         )
+        assert marshmallow.converter is not None
+        marshmallow.converter.add_attribute_function(portable_pattern)
         self.spec.components.security_scheme(
             SECURITY_SCHEME, {"type": "http", "scheme": "bearer", "bearerFormat": "at+jwt"}
         )
@@ -155,6 +158,12 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
 
     def _register_error_handlers(self) -> None:
         """Errors are the business of `trellis.api.problems`."""
+
+
+def portable_pattern(_converter: Any, _field: Any, ret: dict[str, Any], **_: Any) -> dict[str, Any]:
+    r"""The document's patterns are ECMAScript's, which ends them with `$` and knows no `\Z`."""
+    pattern: str = ret.get("pattern", "")
+    return {"pattern": f"{pattern[:-2]}$"} if pattern.endswith(r"\Z") else {}
 
 
 def _camel(name: str) -> str:
