@@ -64,7 +64,7 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
             },
         )
         assert marshmallow.converter is not None
-        marshmallow.converter.add_attribute_function(portable_pattern)
+        marshmallow.converter.add_attribute_function(portable_pattern)  # type: ignore[no-untyped-call]
         self.spec.components.security_scheme(
             SECURITY_SCHEME, {"type": "http", "scheme": "bearer", "bearerFormat": "at+jwt"}
         )
