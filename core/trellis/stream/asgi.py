@@ -11,10 +11,12 @@ import asyncio
 import io
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
+from urllib.parse import quote
 
 from a2wsgi import WSGIMiddleware
 from a2wsgi.wsgi import build_environ
 from flask import Flask
+from werkzeug.exceptions import ClientDisconnected, RequestTimeout
 
 from trellis.contracts import Principal
 from trellis.runtime import Runtime
@@ -24,6 +26,10 @@ from trellis.stream.hub import Hub
 PATH = "/v1/stream"
 PRINCIPAL = "trellis.stream.principal"
 """Key of the environ under which the view leaves the principal that it let in."""
+
+# A phone that is gone says nothing: without an end its upload would hold a thread for ever.
+_SILENT_SECONDS = 20.0
+_ASCII = bytes(range(128))
 
 Scope = Message
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -43,6 +49,7 @@ class Streams:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "http":
+            scope = {**scope, "query_string": _in_ascii(scope["query_string"])}
             if scope["path"] == PATH and scope["method"] == "GET":
                 await self._stream(scope, receive, send)
             else:
@@ -79,6 +86,11 @@ class Streams:
         return environ
 
 
+def _in_ascii(query_string: bytes) -> bytes:
+    """The bridge takes ASCII only, and some clients send letters without escaping them."""
+    return quote(query_string, safe=_ASCII).encode()
+
+
 FULL = "trellis.stream.full"
 CURSOR = "trellis.stream.cursor"
 
@@ -97,9 +109,15 @@ def front(app: Flask) -> Streams:
     bridge: Any = WSGIMiddleware(flask, workers=threads)  # type: ignore[arg-type]
 
     async def bridged(scope: Scope, receive: Receive, send: Send) -> None:
-        # granian's `receive` gives a future of its own; the bridge's thread needs a coroutine.
+        # What is raised here is raised to the view that reads the body.
         async def receive_message() -> Message:
-            return await receive()
+            try:
+                message = await asyncio.wait_for(receive(), _SILENT_SECONDS)
+            except TimeoutError:
+                raise RequestTimeout from None
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnected  # or the part that came would be read as the whole
+            return message
 
         await bridge(scope, receive_message, send)
 

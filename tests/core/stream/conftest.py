@@ -101,10 +101,14 @@ class Phone:
         body: dict[str, Any] = json.loads((await self._sent.get())["body"])
         return body
 
-    async def leave(self) -> None:
-        """Hang up."""
+    def hang_up(self) -> None:
+        """Send and take nothing more."""
         self._gone.set()
         self.reads.set()
+
+    async def leave(self) -> None:
+        """Hang up, and wait until the server has noticed."""
+        self.hang_up()
         if self.ended is not None:
             await asyncio.wait_for(self.ended, SECONDS)
 
