@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import multiprocessing
+import os
+import signal
+from contextlib import suppress
 from typing import Any
 
 from granian.constants import Interfaces
@@ -10,25 +15,55 @@ from granian.server.mp import MPServer
 
 from trellis.app import create_app
 from trellis.settings import Settings
-from trellis.stream.asgi import Streams, front
+from trellis.stream.asgi import Application, Streams, front
+from trellis.stream.connection import Message, Receive, Send
 
-# granian waits for open streams without an end unless it is told to stop waiting.
+# For requests that are under way; what takes longer is cut off.
 _KILL_SECONDS = 3
+_END_STREAMS = signal.SIGUSR1
 
 
-def stream_application() -> Streams:
+class _StreamServer(MPServer):
+    """granian, which waits for open connections but tells an application of the stop only after."""
+
+    def shutdown(self, exit_code: int = 0) -> None:
+        for worker in multiprocessing.active_children():
+            if worker.pid is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(worker.pid, _END_STREAMS)
+        super().shutdown(exit_code)  # type: ignore[no-untyped-call]
+
+
+def stream_application() -> Application:
     """ASGI: streams alone."""
-    return Streams(create_app())
+    return _ending(Streams(create_app()))
 
 
-def front_application() -> Streams:
+def front_application() -> Application:
     """ASGI: streams and the whole API at one address."""
-    return front(create_app())
+    return _ending(front(create_app()))
+
+
+def _ending(streams: Streams) -> Application:
+    """The application, which ends its streams when its server says that it stops."""
+
+    async def application(scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            asyncio.get_running_loop().add_signal_handler(_END_STREAMS, streams.end)
+        await streams(scope, receive, send)
+
+    return application
 
 
 def serve_web(core: Settings) -> None:
     """Serve the API in WSGI mode until SIGTERM or SIGINT."""
-    _server(core, "trellis.wsgi:app", Interfaces.WSGI, blocking_threads=core.web_threads).serve()
+    _serve(
+        MPServer,
+        core,
+        target="trellis.wsgi:app",
+        interface=Interfaces.WSGI,
+        blocking_threads=core.web_threads,
+    )
 
 
 def serve_stream(core: Settings) -> None:
@@ -44,19 +79,23 @@ def serve_front(core: Settings) -> None:
 def _serve_asgi(core: Settings, target: str) -> None:
     # Every held stream counts against the backpressure; requests need room beside them.
     room = core.stream_max_connections + 256
-    _server(
-        core, target, Interfaces.ASGI, factory=True, backlog=max(1024, room), backpressure=room
-    ).serve()
+    _serve(
+        _StreamServer,
+        core,
+        target=target,
+        interface=Interfaces.ASGI,
+        factory=True,
+        backlog=max(1024, room),
+        backpressure=room,
+    )
 
 
-def _server(core: Settings, target: str, interface: Interfaces, **options: Any) -> MPServer:
-    return MPServer(
-        target,
+def _serve(server: type[MPServer], core: Settings, **options: Any) -> None:
+    server(
         address=core.host,
         port=core.port,
-        interface=interface,
         websockets=False,
         workers_kill_timeout=_KILL_SECONDS,
         log_level=LogLevels.warning,
         **options,
-    )
+    ).serve()

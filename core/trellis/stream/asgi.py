@@ -45,6 +45,10 @@ class Streams:
         self._most = runtime.settings.core.stream_max_connections
         self._hub = Hub(app, runtime.redis_url)
 
+    def end(self) -> None:
+        """End every open stream, in good order; their clients come back to whoever serves then."""
+        self._hub.end_connections()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)

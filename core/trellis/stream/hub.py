@@ -65,6 +65,7 @@ class Hub:
         self._woken = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._open = 0
+        self._ending = False
 
     @property
     def open_connections(self) -> int:
@@ -75,11 +76,16 @@ class Hub:
         """Begin to follow the feed from its present end, or from when the database is there."""
         self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._listen())]
 
-    async def stop(self) -> None:
-        """End every connection and stop following."""
-        for subscriptions in list(self._subscriptions.values()):
+    def end_connections(self) -> None:
+        """Have every connection closed, also one that is being opened now."""
+        self._ending = True
+        for subscriptions in self._subscriptions.values():
             for subscription in subscriptions:
                 subscription.end()
+
+    async def stop(self) -> None:
+        """End every connection and stop following."""
+        self.end_connections()
         running = set(self._tasks)
         while running:
             # More than once: redis-py swallows a cancellation that comes while it connects.
@@ -95,6 +101,8 @@ class Hub:
         for audience in audiences:
             self._subscriptions.setdefault(audience, set()).add(subscription)
         self._open += 1
+        if self._ending:
+            subscription.end()
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
