@@ -20,7 +20,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from redis import Redis
+from redis import Redis, RedisError
 
 T = TypeVar("T")
 
@@ -116,19 +116,22 @@ class Trellis:
         )
 
     def interrupt(self) -> float:
-        """What Ctrl-C does; returns after how many seconds nothing ran any more."""
+        """What Ctrl-C does; returns how many seconds the end took."""
+        assert self._process is not None
         began = time.monotonic()
-        os.killpg(self._pid, signal.SIGINT)
-        self._end_of_process()
-        until(lambda: not self.pids(), "every process ended")
-        return time.monotonic() - began
+        os.killpg(self._process.pid, signal.SIGINT)
+        assert self._process.wait(PATIENCE) == 0, self.output[-4000:]
+        took = time.monotonic() - began
+        assert self.pids() == [], "something outlived the supervisor"
+        return took
 
     def kill(self) -> None:
         """SIGKILL to everything at once, as when the power fails for the processes alone."""
-        os.kill(self._pid, signal.SIGSTOP)  # it starts nothing more, and tells nobody to end
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)  # it starts nothing, and tells nobody to end
         until(self._killed_others, "every process but the supervisor killed")
-        os.kill(self._pid, signal.SIGKILL)
-        self._end_of_process()
+        self._process.kill()
+        self._process.wait(PATIENCE)
 
     def clean_up(self) -> None:
         """Leave nothing running, whatever a test did."""
@@ -143,15 +146,6 @@ class Trellis:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         return not others
-
-    def _end_of_process(self) -> None:
-        assert self._process is not None
-        self._process.wait(PATIENCE)
-
-    @property
-    def _pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
 
     # --- looking at what runs ---------------------------------------------------------------------
 
@@ -170,18 +164,29 @@ class Trellis:
         """The worker of that queue; what it forks for each job is not meant."""
 
         def registered() -> list[int]:
-            with closing(self.broker()) as broker:
-                names = broker.smembers(f"rq:workers:trellis-{queue}")
-                known = {int(broker.hget(name, "pid") or 0) for name in names}
+            known = set()
+            with closing(self.broker()) as broker, suppress(RedisError):
+                for name in broker.smembers(f"rq:workers:trellis-{queue}"):
+                    known.add(int(broker.hget(name, "pid") or 0))
             return [pid for pid in self.pids() if pid in known]
 
         (pid,) = until(registered, f"a worker of {queue}")
         return pid
 
+    def broker_pid(self) -> int | None:
+        """The embedded broker's process; None while it does not answer."""
+        with closing(self.broker()) as broker, suppress(RedisError):
+            return int(broker.info("server")["process_id"])
+        return None
+
     def broker(self, database: int = 0) -> Redis:
         """A client of the embedded broker: database 0 is the queue's, 1 the cache's."""
-        (path,) = until(lambda: list(self._sockets.glob("*/broker.sock")), "a broker")
+        (path,) = until(self.sockets, "a broker")
         return Redis(unix_socket_path=str(path), db=database)
+
+    def sockets(self) -> list[Path]:
+        """The embedded broker's socket, once there is one."""
+        return list(self._sockets.glob("*/broker.sock"))
 
     @property
     def output(self) -> str:
@@ -205,6 +210,16 @@ class Trellis:
 
     def until_idle(self) -> None:
         """Wait until no durable work is left, and see that none was given up."""
-        waiting = "SELECT task, error FROM core_outbox WHERE done_at IS NULL AND dead_at IS NULL"
-        until(lambda: not self.rows(waiting), "all work done")
-        assert self.rows("SELECT task, error FROM core_outbox WHERE dead_at IS NOT NULL") == []
+        try:
+            until(lambda: all(dead for *_, dead in self.undone()), "all work done or given up")
+        except AssertionError as error:
+            error.add_note(f"undone: {self.undone()}")
+            raise
+        assert self.undone() == []
+
+    def undone(self) -> list[tuple[Any, ...]]:
+        """Durable work that is left; the last column tells when it was given up."""
+        return self.rows(
+            "SELECT task, due_at, leased_until, fence, error, dead_at FROM core_outbox"
+            " WHERE done_at IS NULL"
+        )

@@ -1,0 +1,157 @@
+"""Killing what runs, without a warning: nothing accepted is lost, and nothing happens twice."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from io import BytesIO
+from pathlib import Path
+from threading import Event
+
+import pytest
+from PIL import Image
+from tests.faults.told_once import assert_told_once
+from tests.phones import Phones
+from tests.processes import PATIENCE, Trellis, until
+
+from trellis_demo.operator import Operator
+from trellis_demo.phone import Phone, analytics_events
+
+READY = "media.asset_ready/1"
+
+
+def test_a_photo_survives_the_end_of_every_process_before_it_was_looked_at(
+    trellis: Trellis, phones: Phones
+) -> None:
+    trellis.start()
+    ada = phones.signed_in()
+    ada.register_for_push()
+    with ada.open_stream() as stream:
+        cursor = stream.last_id
+    os.kill(trellis.worker("heavy"), signal.SIGSTOP)  # so that nobody looks at it
+    asset = ada.upload()
+    assert ada.asset(asset["id"])["state"] == "processing"
+
+    trellis.kill()
+    assert trellis.pids() == []
+    trellis.start()
+
+    assert_told_once(trellis, ada, [asset["id"]])
+    with ada.open_stream(cursor) as stream:
+        assert stream.wait_for(READY, PATIENCE).data["resource_id"] == asset["id"]
+
+
+def test_a_photo_becomes_ready_once_whatever_is_killed_while_it_is_decoded(
+    trellis: Trellis, phones: Phones
+) -> None:
+    trellis.start()
+    ada = phones.signed_in()
+    ada.register_for_push()
+    picture = slow_picture()
+    asset_ids = []
+
+    for victim in ("the decoder", "the process of the job", "the worker"):
+        asset_ids.append(ada.upload(picture, "slow.png")["id"])
+        decoder = until(lambda: trellis.pids("decoder.py"), f"a decoder, to kill {victim}")[0]
+        os.kill(decoder, signal.SIGSTOP)  # surely in mid-task from here on
+        worker = trellis.worker("heavy")
+        job = parent(decoder)
+        assert parent(job) == worker
+        os.kill({"the decoder": decoder, "the worker": worker}.get(victim, job), signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(decoder, signal.SIGCONT)
+        until_ended(trellis, decoder)
+
+    assert_told_once(trellis, ada, asset_ids)
+    attempts = trellis.rows("SELECT fence FROM core_outbox WHERE task = 'media.make_renditions'")
+    assert sum(fence for (fence,) in attempts) >= len(asset_ids) + 3
+
+
+def test_the_broker_ends_twice_under_load_and_begins_empty(
+    trellis: Trellis, phones: Phones
+) -> None:
+    trellis.start()
+    people = [phones.signed_in(f"Phone {number}") for number in range(3)]
+    for phone in people:
+        phone.register_for_push()
+    operator = Operator(trellis.url, *trellis.operator)
+    phones.callback(operator.http.close)
+    journal: dict[Phone, list[str]] = {phone: [] for phone in people}
+    tracked: list[int] = []
+    enough = Event()
+
+    def live(phone: Phone) -> None:
+        """Every call is answered as ever; what was answered stands in the journal."""
+        picture = small_picture()
+        while not enough.is_set():
+            journal[phone].append(phone.upload(picture, "small.jpg")["id"])
+            for _ in range(10):
+                tracked.append(phone.track(analytics_events("app_opened"))["accepted"])
+                phone.inbox(unread=True)
+
+    def until_more() -> None:
+        goal = len(tracked) + 40
+        until(lambda: len(tracked) >= goal, "some load")
+
+    def kill_the_broker() -> None:
+        before = until(trellis.broker_pid, "a broker")
+        os.kill(before, signal.SIGKILL)
+        until(lambda: trellis.broker_pid() not in (None, before), "another broker")
+
+    with ThreadPoolExecutor(len(people)) as pool:
+        lives = [pool.submit(live, phone) for phone in people]
+        try:
+            until_more()
+            kill_the_broker()
+            until_more()
+            kill_the_broker()
+            until_more()
+        finally:
+            enough.set()
+        for one in lives:
+            one.result()
+
+    for phone, asset_ids in journal.items():
+        assert_told_once(trellis, phone, asset_ids)
+    assert operator.event_count("app_opened") == sum(tracked) == len(tracked)
+
+
+@pytest.mark.nightly
+def test_a_photo_survives_the_end_of_every_process_at_any_moment(
+    trellis: Trellis, phones: Phones
+) -> None:
+    trellis.start()
+    ada = phones.signed_in()
+    ada.register_for_push()
+    asset_ids = []
+    for seed in range(12):
+        asset_ids += [ada.upload(name=f"{seed}-{number}.jpg")["id"] for number in range(2)]
+        Event().wait(random.Random(seed).uniform(0, 2))
+        trellis.kill()
+        trellis.start()
+    assert_told_once(trellis, ada, asset_ids)
+
+
+def slow_picture() -> bytes:
+    """One that takes a good part of a second to decode, in few bytes."""
+    file = BytesIO()
+    Image.linear_gradient("L").resize((6000, 4000)).save(file, "PNG")
+    return file.getvalue()
+
+
+def small_picture() -> bytes:
+    file = BytesIO()
+    Image.linear_gradient("L").save(file, "JPEG")
+    return file.getvalue()
+
+
+def until_ended(trellis: Trellis, pid: int) -> None:
+    until(lambda: pid not in trellis.pids(), f"the end of {pid}")
+
+
+def parent(pid: int) -> int:
+    """Of the fields of /proc/…/stat, after the command, which may hold anything."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

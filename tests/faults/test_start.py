@@ -1,0 +1,120 @@
+"""A start that cannot be says why in one sentence, with exit code 2, and leaves nothing running."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+from tests.phones import Phones
+from tests.processes import Trellis, free_port
+
+SECRET_KEY = "a-key-that-is-long-enough-for-production"
+MAIL = "smtp://mail.example.com"
+
+
+def sentences(trellis: Trellis, **environ: str) -> list[str]:
+    """What a start that is refused says, a fault a line."""
+    running = trellis.pids()
+    ended = trellis.run("serve", **environ)
+    assert ended.returncode == 2, ended
+    assert ended.stdout == ""
+    assert running or not trellis.pids()
+    lines = ended.stderr.splitlines()
+    assert all(line.startswith("trellis: ") for line in lines), ended.stderr
+    return [line.removeprefix("trellis: ") for line in lines]
+
+
+def test_a_taken_port(trellis: Trellis) -> None:
+    with socket.create_server(("127.0.0.1", trellis.port)):
+        (sentence,) = sentences(trellis)
+    assert sentence == (
+        f"Port {trellis.port} on 127.0.0.1 is taken by another program: "
+        "stop that program, or choose another port with TRELLIS_PORT."
+    )
+
+
+@pytest.mark.parametrize("place", ["a file/var", "a file", "/proc/var"])
+def test_a_data_directory_that_cannot_be_written(trellis: Trellis, place: str) -> None:
+    (trellis.directory / "a file").touch()
+    (sentence,) = sentences(trellis, TRELLIS_DATA_DIR=place)
+    assert str(trellis.directory / place) in sentence
+    assert "data_dir" in sentence or "TRELLIS_DATA_DIR" in sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("TRELLIS_PROT", "8080", "TRELLIS_PROT"),
+        ("TRELLIS_MEDIA__QUOTA", "1", "TRELLIS_MEDIA__QUOTA"),
+        ("TRELLIS_PORT", "eighty", "TRELLIS_PORT"),
+        ("TRELLIS_CONFIG", "no such file.toml", "no such file.toml"),
+    ],
+)
+def test_a_setting_that_cannot_be(trellis: Trellis, name: str, value: str, told: str) -> None:
+    (sentence,) = sentences(trellis, **{name: value})
+    assert told in sentence
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"port = = 8080", "line 1"),
+        (b"\xff\xfe\x00", "trellis.toml"),
+        (b"prot = 8080", "prot"),
+        (b"[media]\nquota_bytes = -1", "media.quota_bytes"),
+        (b"[picnic]\nbasket = 1", "picnic"),
+    ],
+)
+def test_a_file_of_settings_that_cannot_be(trellis: Trellis, content: bytes, told: str) -> None:
+    (trellis.directory / "trellis.toml").write_bytes(content)
+    (sentence,) = sentences(trellis)
+    assert told in sentence
+    assert "trellis.toml" in sentence
+
+
+def test_a_second_start_on_the_same_data_directory(trellis: Trellis, phones: Phones) -> None:
+    trellis.start()
+    (own_broker,) = trellis.sockets()
+    for environ in ({}, {"TRELLIS_REDIS_URL": f"unix://{own_broker}"}):
+        (sentence,) = sentences(trellis, TRELLIS_PORT=str(free_port()), **environ)
+        assert sentence == (
+            f"Another Trellis is running on the data directory {trellis.data}: "
+            "stop it, or choose another directory with TRELLIS_DATA_DIR."
+        )
+    ada = phones.signed_in()  # the first one is none the worse
+    ada.until_ready(ada.upload()["id"])
+
+
+def test_production_without_secrets_of_its_own(trellis: Trellis, tmp_path: Path) -> None:
+    production = {"TRELLIS_ENVIRONMENT": "production"}
+    first, second = sentences(trellis, **production)
+    assert first.startswith("secret_keys: ")
+    assert second.startswith("notifications.mail_url: ")
+    assert "local mailbox" in second
+
+    # What a laptop has made for itself is no secret of production's.
+    trellis.data.mkdir(exist_ok=True)
+    (trellis.data / "secret_key").write_text(SECRET_KEY)
+    (sentence,) = sentences(trellis, TRELLIS_NOTIFICATIONS__MAIL_URL=MAIL, **production)
+    assert sentence.startswith("secret_keys: ")
+    (sentence,) = sentences(trellis, TRELLIS_SECRET_KEYS=f'["{SECRET_KEY}"]', **production)
+    assert sentence.startswith("notifications.mail_url: ")
+    (sentence,) = sentences(
+        trellis,
+        TRELLIS_SECRET_KEYS='["too short"]',
+        TRELLIS_NOTIFICATIONS__MAIL_URL=MAIL,
+        **production,
+    )
+    assert sentence.startswith("secret_keys")
+    assert "too short" not in sentence
+
+    whole = trellis.run(
+        "config",
+        "show",
+        TRELLIS_SECRET_KEYS=f'["{SECRET_KEY}"]',
+        TRELLIS_NOTIFICATIONS__MAIL_URL=MAIL,
+        **production,
+    )
+    assert whole.returncode == 0, whole.stderr
+    assert SECRET_KEY not in whole.stdout
