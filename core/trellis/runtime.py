@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 from flask import current_app
@@ -25,9 +24,7 @@ class LoadedPlugin:
 
     plugin: Plugin
     package: str
-    distribution: str
     version: str
-    rooms: dict[str, ModuleType] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

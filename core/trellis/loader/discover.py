@@ -62,9 +62,9 @@ def discover(selection: PluginSelection, faults: Faults) -> tuple[list[LoadedPlu
             claimants = ", ".join(sorted(_distribution(entry)[0] for entry in entries))
             faults.add(name, "-", "discover", f"the name is claimed by {claimants}")
         else:
-            distribution, version = _distribution(entries[0])
+            _, version = _distribution(entries[0])
             with faults.catching(name, version, "discover"):
-                plugins.append(_import(entries[0], distribution, version))
+                plugins.append(_import(entries[0], version))
     return plugins, left_out
 
 
@@ -91,7 +91,7 @@ def _distribution(entry: EntryPoint) -> tuple[str, str]:
     return (entry.dist.name, entry.dist.version) if entry.dist else (entry.value, "-")
 
 
-def _import(entry: EntryPoint, distribution: str, version: str) -> LoadedPlugin:
+def _import(entry: EntryPoint, version: str) -> LoadedPlugin:
     found = entry.load()
     if not (isinstance(found, type) and issubclass(found, Plugin)):
         raise PluginFaultError(f"{entry.value} is not a subclass of trellis.plugin.Plugin")
@@ -104,7 +104,7 @@ def _import(entry: EntryPoint, distribution: str, version: str) -> LoadedPlugin:
         raise PluginFaultError(
             f"the entry point is {entry.name!r} but the class says {found.name!r}"
         )
-    return LoadedPlugin(found(), entry.module.rpartition(".")[0], distribution, version)
+    return LoadedPlugin(found(), entry.module.rpartition(".")[0], version)
 
 
 def _check_core(plugin: LoadedPlugin) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from flask import Flask
 
@@ -23,13 +24,13 @@ from trellis.settings import (
 )
 
 
+@dataclass(frozen=True)
 class Selected:
     """The plugins that passed discover and check, with the settings that were read for them."""
 
-    def __init__(
-        self, plugins: list[LoadedPlugin], settings: LoadedSettings, faults: Faults
-    ) -> None:
-        self.plugins, self.settings, self.faults = plugins, settings, faults
+    plugins: list[LoadedPlugin]
+    settings: LoadedSettings
+    faults: Faults
 
 
 def select_plugins() -> Selected:

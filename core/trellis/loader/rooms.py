@@ -16,12 +16,8 @@ def room(plugin: LoadedPlugin, name: str) -> ModuleType | None:
 
     The file is looked for first: an import that fails inside a room is no missing room.
     """
-    if name not in plugin.rooms:
-        path = f"{plugin.package}.{name}"
-        if importlib.util.find_spec(path) is None:
-            return None
-        plugin.rooms[name] = importlib.import_module(path)
-    return plugin.rooms[name]
+    path = f"{plugin.package}.{name}"
+    return importlib.import_module(path) if importlib.util.find_spec(path) else None
 
 
 def resolve(plugin: LoadedPlugin, reference: str) -> Any:
