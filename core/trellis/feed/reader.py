@@ -56,11 +56,3 @@ def event(event_id: UUID) -> Row[Any] | None:
             FeedEntry.event_id == event_id
         )
     )
-
-
-def has_unsequenced() -> bool:
-    """Whether an entry waits for its position."""
-    return (
-        fetch_value(select(FeedEntry.entry).where(FeedEntry.position.is_(None)).limit(1))
-        is not None
-    )

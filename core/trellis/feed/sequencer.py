@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import func, select, update
 
+from trellis.db.reads import fetch_one
 from trellis.db.unit_of_work import unit_of_work
 from trellis.feed.models import FeedEntry, FeedHead
-from trellis.feed.reader import has_unsequenced
 
 
 def sequence() -> int:
@@ -15,17 +15,14 @@ def sequence() -> int:
     The row of `FeedHead` is the lock: whoever holds it is the only sequencer, so positions are
     given in commit-visible order and without a gap. Anybody who reads the feed may call this.
     """
-    if not has_unsequenced():
+    unsequenced = select(FeedEntry.entry).where(FeedEntry.position.is_(None))
+    if fetch_one(unsequenced.limit(1)) is None:
         return 0
     with unit_of_work() as uow:
         head = uow.session.execute(select(FeedHead).with_for_update()).scalar_one()
-        pending = (
-            select(
-                FeedEntry.entry, func.row_number().over(order_by=FeedEntry.entry).label("number")
-            )
-            .where(FeedEntry.position.is_(None))
-            .subquery()
-        )
+        pending = unsequenced.add_columns(
+            func.row_number().over(order_by=FeedEntry.entry).label("number")
+        ).subquery()
         given = uow.session.execute(
             update(FeedEntry)
             .where(FeedEntry.entry == pending.c.entry)

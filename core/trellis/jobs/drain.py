@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from types import TracebackType
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
 import structlog
@@ -59,13 +58,13 @@ WAKE_UPS: dict[str, Callable[..., None]] = {"drain": drain, "run": run_heavy}
 
 
 def _run_all(claims: list[Claim]) -> None:
-    with _LeaseKeeper(claims) as keeper:
+    with _leases_kept(claims) as unfinished:
         for held in claims:
             if stopping.is_set():
                 release(held)
             else:
                 run(held)
-            keeper.finished(held)
+            del unfinished[held.id]
 
 
 def _announce_feed() -> None:
@@ -74,36 +73,25 @@ def _announce_feed() -> None:
         wake_feed()
 
 
-class _LeaseKeeper:
-    """Renews the leases of a batch from a thread of its own while its rows run."""
+@contextmanager
+def _leases_kept(claims: list[Claim]) -> Iterator[dict[UUID, Claim]]:
+    """Renew the leases of the rows that are left in the given dict, from a thread of its own."""
+    unfinished = {held.id: held for held in claims}
+    ended = threading.Event()
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
 
-    def __init__(self, claims: list[Claim]) -> None:
-        self._open = {held.id: held for held in claims}
-        self._ended = threading.Event()
-        app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
-        self._thread = threading.Thread(target=self._keep, args=(app,), daemon=True)
-
-    def __enter__(self) -> _LeaseKeeper:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def finished(self, held: Claim) -> None:
-        """The row needs its lease no longer."""
-        self._open.pop(held.id, None)
-
-    def _keep(self, app: Any) -> None:
-        while not self._ended.wait(LEASE_SECONDS / 3):
+    def keep() -> None:
+        while not ended.wait(LEASE_SECONDS / 3):
             with app.app_context():
                 try:
-                    renew(list(self._open.values()))
+                    renew(list(unfinished.values()))
                 except Exception:
                     log.exception("lease_not_renewed")
+
+    thread = threading.Thread(target=keep, daemon=True)
+    thread.start()
+    try:
+        yield unfinished
+    finally:
+        ended.set()
+        thread.join()

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import FrameType
 
 import structlog
@@ -66,4 +67,5 @@ def _fork(app: Flask, run: Callable[[], None]) -> int:
 
 def _terminate(children: Mapping[int, str]) -> None:
     for pid in children:
-        os.kill(pid, signal.SIGTERM)
+        with suppress(ProcessLookupError):  # it has ended, and its entry is about to go
+            os.kill(pid, signal.SIGTERM)
