@@ -30,7 +30,7 @@ CORE_SCHEDULES = (Every("core.purge_outbox", hours=1),)
 def create_app() -> Flask:
     """The application with all enabled plugins, for web, stream, worker, scheduler and commands.
 
-    Raises `trellis.settings.SettingsError` or `trellis.loader.faults.LoadError`, each with every fault.
+    Raises `SettingsError` or `LoadError`, each with every fault.
     """
     selected = select_plugins()
     app = Flask("trellis", static_folder=None, template_folder=None)

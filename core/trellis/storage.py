@@ -47,12 +47,6 @@ class ObjectStorage:
             raise NotFound from None
         return (bytes(chunk) for chunk in result.stream(min_chunk_size=_CHUNK))
 
-    def size(self, key: str) -> int:
-        try:
-            return obstore.head(self._store, key)["size"]
-        except FileNotFoundError:
-            raise NotFound from None
-
     def delete(self, key: str) -> None:
         try:
             obstore.delete(self._store, key)

@@ -7,9 +7,7 @@ from functools import wraps
 from typing import Any, cast
 
 import flask_smorest
-from flask import abort, request
 from marshmallow import Schema
-from werkzeug import Response
 
 from trellis.api.access import access
 from trellis.api.arguments import ArgumentsParser
@@ -93,16 +91,6 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
     def response(self, status_code: int, schema: Any = None, **options: Any) -> Callable[[V], V]:
         """State the answer; what the view returns is serialised by the schema."""
         return cast("Callable[[V], V]", super().response(status_code, schema, **options))
-
-    def alt_response(
-        self, status_code: int, response: Any = None, **options: Any
-    ) -> Callable[[V], V]:
-        """Document an answer that the view makes itself. For errors use `errors`."""
-        return cast("Callable[[V], V]", super().alt_response(status_code, response, **options))
-
-    def etag(self, view: V) -> V:
-        """Send an ETag, answer 304, and demand `If-Match` for writes."""
-        return cast("V", super().etag(view))
 
     def errors(self, *possible: type[DomainError]) -> Callable[[V], V]:
         """State the domain errors of a view, besides those that its other decorators bring."""
@@ -192,13 +180,6 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
             document_blob(doc, content_type)
         document_errors(doc, doc_info["errors"])
         return doc
-
-    def _check_not_modified(self, etag: str) -> None:
-        # flask-smorest's own 304 lacks the ETag, which RFC 9110 (15.4.5) asks for.
-        if request.method in self.METHODS_CHECKING_NOT_MODIFIED and etag in request.if_none_match:
-            response = Response(status=304)
-            response.set_etag(etag)
-            abort(response)
 
 
 def _fields(schema: Any) -> Any:

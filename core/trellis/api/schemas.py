@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 from marshmallow import INCLUDE, RAISE, fields, validate
 from marshmallow import Schema as MarshmallowSchema
 from sqlalchemy import Row
 
 from trellis.api.strict_json import utc_text
+from trellis.errors import Location
 
 
 class Schema(MarshmallowSchema):
@@ -48,10 +49,7 @@ class PageArguments(Schema):
 class FieldErrorSchema(Schema):
     """One fault of the input."""
 
-    location = fields.String(
-        required=True,
-        validate=validate.OneOf(["body", "query", "path", "header", "cookie", "form", "file"]),
-    )
+    location = fields.String(required=True, validate=validate.OneOf(get_args(Location)))
     pointer = fields.String(
         required=True,
         metadata={

@@ -17,7 +17,7 @@ class CircuitBreaker:
         self._pause = pause
         self._clock = clock
         self._failures = 0
-        self._closed_until = 0.0
+        self._open_until = 0.0
         self._lock = threading.Lock()
 
     def allows(self) -> bool:
@@ -25,9 +25,9 @@ class CircuitBreaker:
         with self._lock:
             if self._failures < self._limit:
                 return True
-            if self._clock() < self._closed_until:
+            if self._clock() < self._open_until:
                 return False
-            self._closed_until = self._clock() + self._pause
+            self._open_until = self._clock() + self._pause
             return True
 
     def succeeded(self) -> None:
@@ -39,4 +39,4 @@ class CircuitBreaker:
         with self._lock:
             self._failures += 1
             if self._failures >= self._limit:
-                self._closed_until = self._clock() + self._pause
+                self._open_until = self._clock() + self._pause

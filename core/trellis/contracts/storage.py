@@ -20,10 +20,6 @@ class BlobStore(Protocol):
         """
         ...
 
-    def size(self, key: str) -> int:
-        """Size in bytes. Raises `trellis.errors.NotFound`."""
-        ...
-
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is no error."""
         ...

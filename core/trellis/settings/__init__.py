@@ -5,7 +5,7 @@ Unknown keys are errors, secrets are never shown, and every value knows where it
 
 from __future__ import annotations
 
-from trellis.settings.describe import SettingRow, describe
+from trellis.settings.describe import describe
 from trellis.settings.load import (
     LoadedSettings,
     SettingsError,
@@ -20,7 +20,6 @@ __all__ = [
     "LocalOnly",
     "PluginSelection",
     "PluginSettings",
-    "SettingRow",
     "Settings",
     "SettingsError",
     "describe",

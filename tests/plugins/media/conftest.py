@@ -90,9 +90,6 @@ class HookedStore:
     def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         return self._store.read(key, start, end)
 
-    def size(self, key: str) -> int:
-        return self._store.size(key)
-
     def delete(self, key: str) -> None:
         self._store.delete(key)
 
