@@ -30,12 +30,17 @@ def serve() -> None:
 
 def _serve_laptop(core: Settings) -> None:
     from trellis.local.broker import Broker
+    from trellis.local.claims import locked
     from trellis.local.ports import require_port, require_writable
     from trellis.local.supervisor import Supervisor
 
     require_writable(core.data_dir)
     require_port(core.host, core.port)
-    with Broker(core.data_dir, core.redis_url).supervised() as broker:
+    with (
+        # The broker claims its own files, and only if it is ours.
+        locked(core.data_dir / "serve.lock", within=3),
+        Broker(core.data_dir, core.redis_url).supervised() as broker,
+    ):
         Supervisor([broker, *_processes(core)], on_ready=lambda: _tell(core)).run()
 
 
