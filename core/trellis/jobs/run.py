@@ -12,7 +12,8 @@ from types import FrameType
 import structlog
 
 from trellis.db.unit_of_work import unit_of_work
-from trellis.errors import Permanent, RetryLater
+from trellis.errors import CommittedRefusal, Permanent, RetryLater
+from trellis.jobs.declaration import Task
 from trellis.observe.metrics import observe_task
 from trellis.outbox.lease import Claim, LeaseLostError, complete, give_up, postpone
 from trellis.runtime import runtime
@@ -38,7 +39,7 @@ def run(held: Claim) -> None:
         try:
             with unit_of_work() as uow:
                 with _time_limit(task.options.time_limit):
-                    task.function(**held.arguments)
+                    _call(task, held)
                 complete(uow, held)
             outcome = "done"
         except LeaseLostError:
@@ -56,6 +57,14 @@ def run(held: Claim) -> None:
                 postpone(held, _delay(held.fence), _describe(error))
                 outcome = "failed"
     observe_task(held.task, outcome, time.perf_counter() - started)
+
+
+def _call(task: Task, held: Claim) -> None:
+    try:
+        task.function(**held.arguments)
+    except CommittedRefusal as refusal:
+        # Committed without the fence, it would be written again by each attempt.
+        raise RuntimeError(f"refused: {refusal}") from refusal
 
 
 def _describe(error: Exception) -> str:

@@ -130,8 +130,9 @@ class Broker:
             *("--databases", "2"),
             *("--dir", str(self._files)),
             *("--appendonly", "no", "--save", ""),
-            # A job must never be evicted; entries of the cache go when their time is over.
-            *("--maxmemory", _MAXMEMORY, "--maxmemory-policy", "noeviction"),
+            # A full cache must not stop the queue. Jobs live without an end, so none is evicted; what
+            # is cached goes earliest end first, and so before the tags that lead to it.
+            *("--maxmemory", _MAXMEMORY, "--maxmemory-policy", "volatile-ttl"),
             *("--logfile", str(self._log)),
         ]
 

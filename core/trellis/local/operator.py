@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from pathlib import Path
 
 from trellis.contracts import Identity
+from trellis.settings.secret_key import kept_secret
 
 OPERATOR = "operator@trellis.local"
 
@@ -18,9 +17,4 @@ def password_file(data_dir: Path) -> Path:
 
 def ensure_operator(identity: Identity, data_dir: Path) -> None:
     """Make the operator unless it is there; a start that was cut short is made good."""
-    path = password_file(data_dir)
-    if not path.exists():
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(f"{secrets.token_urlsafe(18)}\n")
-    identity.ensure_operator(OPERATOR, path.read_text().strip())
+    identity.ensure_operator(OPERATOR, kept_secret(password_file(data_dir)))

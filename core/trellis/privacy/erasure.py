@@ -74,7 +74,7 @@ def request_erasure(uow: UnitOfWork, user_id: UUID) -> UUID:
     uow.session.flush()
     for plugin in [*runtime().personal_data, CORE]:
         uow.session.add(ErasurePart(erasure_id=erasure.id, plugin=plugin, erased={}))
-    for plugin in runtime().personal_data:
+    for plugin in runtime().personal_data or [CORE]:
         _enqueue(uow, erasure.id, plugin)
     record(uow, "core.erasure_requested", subject=user_id, erasure_id=str(erasure.id))
     return erasure.id

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from trellis.db import database_now, fetch_one, fetch_value, new_id, unit_of_work, utcnow
-from trellis.errors import Permanent, RetryLater
+from trellis.errors import CommittedRefusal, Permanent, RetryLater
 from trellis.jobs import drain
 from trellis.jobs.run import run
 from trellis.outbox.lease import (
@@ -160,6 +160,17 @@ def test_a_task_can_ask_for_its_time(declare_task: Any) -> None:
     _enqueue(declare_task(_later))
     run(_claimed())
     assert 55 < _due_in() < 61
+
+
+def test_a_refusal_in_a_task_is_a_failure_that_commits_nothing(declare_task: Any) -> None:
+    def refuse() -> None:
+        _write_row()
+        raise CommittedRefusal
+
+    _enqueue(declare_task(refuse))
+    run(_claimed())
+    assert _effects() == 0
+    assert _stored().done_at is None
 
 
 def test_asking_for_its_time_is_no_attempt(declare_task: Any) -> None:
