@@ -37,7 +37,6 @@ def test_it_listens_on_a_private_socket_and_on_no_port(tmp_path: Path) -> None:
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
         settings = client.config_get("*")
         assert settings["port"] == "0"
-        assert settings["maxmemory-policy"] == "noeviction"
         assert int(settings["maxmemory"]) > 0
         assert settings["dir"] == str(tmp_path / "broker")
 
@@ -49,6 +48,17 @@ def test_the_queue_and_the_cache_have_a_database_each(tmp_path: Path) -> None:
         queue.set("key", "queue")
         with redis.Redis.from_url(broker.url.replace("db=0", "db=1")) as cache:
             assert cache.get("key") is None
+
+
+def test_a_full_cache_makes_room_for_the_queue(tmp_path: Path) -> None:
+    with Broker(tmp_path) as broker, _client(broker) as queue:
+        queue.config_set("maxmemory", queue.info("memory")["used_memory"] + 2_000_000)
+        with redis.Redis.from_url(broker.url.replace("db=0", "db=1")) as cache:
+            for number in range(200):
+                queue.hset(f"job:{number}", "work", "x" * 100)
+                cache.set(f"value:{number}", "x" * 50_000, ex=300)
+            assert cache.dbsize() < 200
+        assert queue.dbsize() == 200
 
 
 def test_what_was_written_is_nowhere_on_the_disk_and_gone_at_the_next_start_at_the_same_url(
