@@ -34,7 +34,7 @@ def test_a_taken_port(trellis: Trellis) -> None:
     )
 
 
-@pytest.mark.parametrize("place", ["a file/var", "a file", "/proc/var"])
+@pytest.mark.parametrize("place", ["a file/var", "/proc/var"])
 def test_a_data_directory_that_cannot_be_written(trellis: Trellis, place: str) -> None:
     (trellis.directory / "a file").touch()
     (sentence,) = sentences(trellis, TRELLIS_DATA_DIR=place)
@@ -42,34 +42,22 @@ def test_a_data_directory_that_cannot_be_written(trellis: Trellis, place: str) -
     assert "data_dir" in sentence or "TRELLIS_DATA_DIR" in sentence
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "told"),
-    [
-        ("TRELLIS_PROT", "8080", "TRELLIS_PROT"),
-        ("TRELLIS_MEDIA__QUOTA", "1", "TRELLIS_MEDIA__QUOTA"),
-        ("TRELLIS_PORT", "eighty", "TRELLIS_PORT"),
-        ("TRELLIS_CONFIG", "no such file.toml", "no such file.toml"),
-    ],
-)
-def test_a_setting_that_cannot_be(trellis: Trellis, name: str, value: str, told: str) -> None:
-    (sentence,) = sentences(trellis, **{name: value})
-    assert told in sentence
+def test_settings_that_cannot_be(trellis: Trellis) -> None:
+    (trellis.directory / "trellis.toml").write_text(
+        "log_lvel = 'info'\n[media]\nquota_bytes = -1\n[picnic]\nbasket = 1\n"
+    )
+    wrong = {"TRELLIS_PROT": "8080", "TRELLIS_MEDIA__QUOTA": "1", "TRELLIS_PORT": "eighty"}
+    told = sentences(trellis, **wrong)
+    assert len(told) == 6
+    for name in (*wrong, "log_lvel", "media.quota_bytes", "picnic"):
+        (sentence,) = [sentence for sentence in told if name in sentence.split(":")[0]]
+        assert name.startswith("TRELLIS_") or "trellis.toml" in sentence
 
 
-@pytest.mark.parametrize(
-    ("content", "told"),
-    [
-        (b"port = = 8080", "line 1"),
-        (b"\xff\xfe\x00", "trellis.toml"),
-        (b"prot = 8080", "prot"),
-        (b"[media]\nquota_bytes = -1", "media.quota_bytes"),
-        (b"[picnic]\nbasket = 1", "picnic"),
-    ],
-)
-def test_a_file_of_settings_that_cannot_be(trellis: Trellis, content: bytes, told: str) -> None:
+@pytest.mark.parametrize("content", [b"port = = 8080", b"\xff\xfe\x00"])
+def test_a_file_of_settings_that_is_none(trellis: Trellis, content: bytes) -> None:
     (trellis.directory / "trellis.toml").write_bytes(content)
     (sentence,) = sentences(trellis)
-    assert told in sentence
     assert "trellis.toml" in sentence
 
 

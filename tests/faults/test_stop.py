@@ -49,7 +49,7 @@ def test_the_end_takes_less_than_five_seconds(trellis: Trellis, phones: Phones) 
     ada = phones.signed_in()
     ada.register_for_push()
     for _ in range(5):
-        with ada.open_stream() as stream:
+        with ada.open_stream():
             asset_ids += [ada.upload()["id"] for _ in range(10)]
             assert trellis.interrupt() < 5
         trellis.start()
