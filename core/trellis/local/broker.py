@@ -130,8 +130,8 @@ class Broker:
             *("--databases", "2"),
             *("--dir", str(self._files)),
             *("--appendonly", "no", "--save", ""),
-            # A full cache must not stop the queue. Jobs live without an end, so none is evicted; what
-            # is cached goes earliest end first, and so before the tags that lead to it.
+            # A full cache must not stop the queue. A job has no end and so is never evicted; what
+            # is cached goes by the earliest end, and so before the tags that lead to it.
             *("--maxmemory", _MAXMEMORY, "--maxmemory-policy", "volatile-ttl"),
             *("--logfile", str(self._log)),
         ]
