@@ -34,6 +34,8 @@ def create_app() -> Flask:
     """
     selected = select_plugins()
     app = Flask("trellis", static_folder=None, template_folder=None)
+    # An address with a double slash is unknown; a redirect would be built from the Host header.
+    app.url_map.merge_slashes = False
     runtime = make_runtime(app, selected.settings)
     init_observe(app)
     init_engine(app, selected.settings.core.database_url)

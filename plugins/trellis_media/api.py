@@ -41,7 +41,7 @@ def upload_asset(file: FileStorage) -> Any:
     """
     stream = cast("BinaryIO", file.stream)
     asset = services.upload(current_principal(), stream, file.filename or "")
-    return asset, {"Location": f"/v1/media/assets/{asset['id']}"}
+    return asset, {"Location": asset["url"].removesuffix("/content")}
 
 
 @blueprint.route("/assets")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
@@ -248,6 +249,21 @@ def test_a_directory_that_cannot_be_written_is_told(
     (tmp_path / "var").write_text("a file where the directory should be")
     [line] = stop("serve").splitlines()
     assert str(tmp_path / "var") in line
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (["db", "downgrade", "--plugin", "core", "nosuchrevision"], "nosuchrevision"),
+        (["db", "check"], "not up to date"),
+        (["auth", "create-operator", "a@example.com", "--password-stdin"], "auth_user"),
+    ],
+)
+def test_a_database_that_is_not_ready_is_told(
+    stop: Callable[..., str], monkeypatch: pytest.MonkeyPatch, command: list[str], told: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("a long enough password\n"))
+    assert told in stop(*command)
 
 
 def test_a_demo_without_a_server_is_told(stop: Callable[..., str]) -> None:

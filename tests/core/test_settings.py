@@ -342,6 +342,11 @@ class TestFaults:
             "TRELLIS_ENVIRONMENT: must be one of development, testing, production."
         ]
 
+    def test_a_data_directory_without_a_name(self, load: Load) -> None:
+        with pytest.raises(SettingsError) as told:
+            load(environ={"TRELLIS_DATA_DIR": ""})
+        assert "must name a directory" in told.value.faults[0]
+
     def test_a_data_directory_that_cannot_be_made(self, load: Load, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
         [fault] = faults(load, {"TRELLIS_DATA_DIR": "file/var"})

@@ -107,6 +107,9 @@ def main() -> Any:
 
 def _sentences(error: Exception) -> list[str]:
     """What a user is told of an error; nothing of one that is a fault of ours."""
+    from alembic.util import CommandError
+    from sqlalchemy.exc import DBAPIError
+
     from trellis.loader.faults import LoadError
     from trellis.local.errors import StartError
     from trellis.settings import SettingsError
@@ -115,4 +118,6 @@ def _sentences(error: Exception) -> list[str]:
         return error.faults
     if isinstance(error, LoadError):
         return [f"{len(error.faults)} fault(s) in plugins\n{error.table()}"]
-    return [str(error)] if isinstance(error, StartError) else []
+    if isinstance(error, DBAPIError):
+        return [f"the database refused: {error.orig} (is it there, and `trellis db upgrade` done?)"]
+    return [str(error)] if isinstance(error, StartError | CommandError) else []

@@ -163,6 +163,8 @@ class Settings(_Section):
     @field_validator("data_dir")
     @classmethod
     def _absolute(cls, value: Path, info: ValidationInfo) -> Path:
+        if value == Path():
+            raise ValueError("must name a directory of Trellis's own")
         base: Path = (info.context or {}).get("cwd") or Path.cwd()
         return base / value.expanduser()
 

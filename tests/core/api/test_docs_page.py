@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from flask import Flask
@@ -47,8 +48,11 @@ def test_page_and_all_that_it_loads_come_from_this_host(client: FlaskClient, pat
     loaded = re.findall(r'<(?:script|link)[^>]* (?:src|href)="([^"]+)"', response.text)
     assert loaded
     for address in loaded:
-        assert address.startswith("/docs/assets/")
-        assert fetch(client, address)
+        # Relative, so that it holds also below a path of the public address.
+        assert not address.startswith(("/", "http"))
+        found = urljoin(path, address)
+        assert found.startswith("/docs/assets/")
+        assert fetch(client, found)
     policy = response.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "script-src 'self';" in policy

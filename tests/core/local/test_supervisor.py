@@ -216,13 +216,22 @@ def test_output_is_passed_on_line_by_line_after_the_name(
 
 
 def test_a_child_that_explains_why_it_cannot_start_is_believed_at_once(
-    supervise: Supervise, processes: Processes
+    supervise: Supervise,
+    processes: Processes,
+    tmp_path: Path,
+    eventually: Callable[..., None],
 ) -> None:
-    program = supervise(
-        [("broker", POLITE)], [("web", "import sys; print('port taken'); sys.exit(2)")]
+    began = tmp_path / "began"
+    explain = (
+        "import os, sys\n"
+        f"while not os.path.exists({str(began)!r}): pass\n"
+        "print('port taken'); sys.exit(2)\n"
     )
+    program = supervise([("broker", POLITE)], [("web", explain)])
+    eventually(lambda: "broker  | began" in program.output)
+    began.touch()
 
-    assert program.process.wait(5) == 2
+    assert program.process.wait(30) == 2
     assert "StartError: web cannot be started: port taken\n" in program.output
     assert "broker  | was asked to end" in program.output
     assert processes.running() == []

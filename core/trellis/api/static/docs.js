@@ -4,10 +4,11 @@ const follow = () => document.documentElement.classList.toggle("dark-mode", dark
 dark.addEventListener("change", follow);
 follow();
 
-fetch("/v1/openapi.json")
+// Relative, as the service may stand below a path of its public address.
+fetch("v1/openapi.json")
   .then((response) => response.json())
   .then((spec) => {
-    spec.servers = [{ url: location.origin }];
+    spec.servers = [{ url: new URL(".", location.href).href.replace(/\/$/, "") }];
     SwaggerUIBundle({
       spec,
       dom_id: "#docs",
