@@ -62,7 +62,8 @@ def test_a_child_has_the_signals_of_a_fresh_program() -> None:
     child = sessions.spawn(["grep", "SigIgn", "/proc/self/status"], stdout=subprocess.PIPE)
     output, _ = child.communicate()
 
-    assert int(output.split()[1], 16) == 0
+    # The classic signals, 1 to 31: what lies above belongs to whoever runs the tests.
+    assert int(output.split()[1], 16) & 0x7FFF_FFFF == 0
 
 
 def test_a_program_that_does_not_exist_is_told() -> None:
