@@ -73,12 +73,14 @@ class Trellis:
             **(environ or {}),
         }
         self._log = directory / "output.log"
+        self._said_before = 0
         self._process: subprocess.Popen[bytes] | None = None
 
     # --- starting and ending --------------------------------------------------------------------
 
     def begin(self) -> subprocess.Popen[bytes]:
         """Start it as a terminal does, in a process group of its own, and do not wait."""
+        self._said_before = len(self.output)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*self._command, "serve"],
@@ -93,12 +95,17 @@ class Trellis:
 
     def start(self) -> None:
         """Start it and wait until it says that it is ready."""
-        said_before = self.output.count(_READY)
-        process = self.begin()
+        self.begin()
+        self.until_ready()
+
+    def until_ready(self) -> None:
+        """Wait until the latest start says that it is ready."""
+        process = self._process
+        assert process is not None
 
         def ready() -> bool:
             assert process.poll() is None, f"it ended at once:\n{self.output[-4000:]}"
-            return self.output.count(_READY) > said_before
+            return _READY in self.output[self._said_before :]
 
         until(ready, "ready")
 
@@ -130,6 +137,11 @@ class Trellis:
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)  # it starts nothing, and tells nobody to end
         until(self._killed_others, "every process but the supervisor killed")
+        self.kill_the_supervisor()
+
+    def kill_the_supervisor(self) -> None:
+        """SIGKILL to the process that was started, and to nothing that it started."""
+        assert self._process is not None
         self._process.kill()
         self._process.wait(PATIENCE)
 

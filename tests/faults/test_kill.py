@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from threading import Event
@@ -61,8 +61,8 @@ def test_a_photo_becomes_ready_once_whatever_is_killed_while_it_is_decoded(
         job = parent(decoder)
         assert parent(job) == worker
         os.kill({"the decoder": decoder, "the worker": worker}.get(victim, job), signal.SIGKILL)
-        with suppress(ProcessLookupError):
-            os.kill(decoder, signal.SIGCONT)
+        if victim == "the process of the job":
+            os.kill(decoder, signal.SIGCONT)  # it ends by itself: nobody reads its answer
         until_ended(trellis, decoder)
 
     assert_told_once(trellis, ada, asset_ids)
@@ -117,6 +117,44 @@ def test_the_broker_ends_twice_under_load_and_begins_empty(
     for phone, asset_ids in journal.items():
         assert_told_once(trellis, phone, asset_ids)
     assert operator.event_count("app_opened") == sum(tracked) == len(tracked)
+
+
+def test_a_start_waits_for_the_end_of_what_a_killed_supervisor_has_left(
+    trellis: Trellis, phones: Phones
+) -> None:
+    trellis.start()
+    ada = phones.signed_in()
+    for pid in trellis.pids("trellis front"):
+        os.kill(pid, signal.SIGSTOP)  # it keeps the port until somebody kills it
+
+    trellis.kill_the_supervisor()
+    trellis.start()
+
+    ada.until_ready(ada.upload()["id"], PATIENCE)
+
+
+def test_a_first_start_that_was_cut_short_is_made_good(trellis: Trellis, phones: Phones) -> None:
+    trellis.begin()
+    until((trellis.data / "trellis.db-wal").exists, "the first migration")
+    trellis.kill()
+    trellis.start()
+
+    assert phones.signed_in().sessions()
+    phones.callback(Operator(trellis.url, *trellis.operator).http.close)
+
+
+@pytest.mark.nightly
+def test_a_first_start_is_made_good_whenever_it_was_cut_short(
+    trellis: Trellis, phones: Phones
+) -> None:
+    for seed in range(12):
+        shutil.rmtree(trellis.data, ignore_errors=True)
+        trellis.begin()
+        Event().wait(random.Random(seed).uniform(0, 6))
+        trellis.kill()
+        trellis.start()
+        phones.callback(Operator(trellis.url, *trellis.operator).http.close)
+        trellis.kill()
 
 
 @pytest.mark.nightly

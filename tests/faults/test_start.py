@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from tests.phones import Phones
-from tests.processes import Trellis, free_port
+from tests.processes import Trellis, free_port, until
+
+from trellis.local.supervisor import answers
+from trellis_demo.operator import Operator
 
 SECRET_KEY = "a-key-that-is-long-enough-for-production"
 MAIL = "smtp://mail.example.com"
@@ -72,6 +79,24 @@ def test_a_second_start_on_the_same_data_directory(trellis: Trellis, phones: Pho
         )
     ada = phones.signed_in()  # the first one is none the worse
     ada.until_ready(ada.upload()["id"])
+
+
+def test_ready_means_that_the_operator_can_sign_in(trellis: Trellis) -> None:
+    trellis.start()
+    trellis.interrupt()
+    with closing(sqlite3.connect(trellis.data / "trellis.db")) as database:
+        database.execute("DELETE FROM auth_user")  # as if the first start had been cut short
+        database.commit()
+
+    trellis.begin()
+    (preparing,) = until(lambda: trellis.pids("trellis background"), "what prepares a start")
+    os.kill(preparing, signal.SIGSTOP)
+    until(answers(f"{trellis.url}/health/ready"), "the web process, which is not all")
+    os.kill(preparing, signal.SIGCONT)
+    trellis.until_ready()
+
+    with closing(Operator(trellis.url, *trellis.operator).http):
+        pass
 
 
 def test_production_without_secrets_of_its_own(trellis: Trellis, tmp_path: Path) -> None:

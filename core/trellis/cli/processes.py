@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -60,6 +61,11 @@ def scheduler() -> None:
     _schedule(create_app())
 
 
+def prepared_file(data_dir: Path) -> Path:
+    """Is there when `background` has prepared the database; `trellis serve` waits for it."""
+    return data_dir / "prepared"
+
+
 @click.command()
 def background() -> None:
     """Prepare the database, then run both workers and the scheduler; for a laptop."""
@@ -71,11 +77,13 @@ def background() -> None:
     from trellis.local.operator import ensure_operator
 
     app = create_app()
+    data_dir: Path = app.extensions["trellis"].settings.core.data_dir
     with app.app_context():
         migrations.upgrade()
         identity = port_or_none(Identity)
         if identity is not None:
-            ensure_operator(identity, app.extensions["trellis"].settings.core.data_dir)
+            ensure_operator(identity, data_dir)
+    prepared_file(data_dir).touch()
     runs = {
         "light": lambda: run_worker(app, "light"),
         "heavy": lambda: run_worker(app, "heavy"),

@@ -32,29 +32,40 @@ def _serve_laptop(core: Settings) -> None:
     from trellis.local.broker import Broker
     from trellis.local.claims import locked
     from trellis.local.ports import require_port, require_writable
+    from trellis.local.sessions import ORPHAN_GRACE
     from trellis.local.supervisor import Supervisor
 
     require_writable(core.data_dir)
-    require_port(core.host, core.port)
-    with (
-        # The broker claims its own files, and only if it is ours.
-        locked(core.data_dir / "serve.lock", within=3),
-        Broker(core.data_dir, core.redis_url).supervised() as broker,
-    ):
-        Supervisor([broker, *_processes(core)], on_ready=lambda: _tell(core)).run()
+    # Our processes have it too: what a killed supervisor left has ended when we get it.
+    with locked(core.data_dir / "serve.lock", ORPHAN_GRACE + 1) as lock:
+        require_port(core.host, core.port)
+        with Broker(core.data_dir, core.redis_url).supervised() as broker:
+            tiers = [broker, *_processes(core, lock)]
+            Supervisor(tiers, on_ready=lambda: _tell(core)).run()
 
 
-def _processes(core: Settings) -> list[list[ProcessSpec]]:
+def _processes(core: Settings, lock: int) -> list[list[ProcessSpec]]:
+    from trellis.cli.processes import prepared_file
     from trellis.local.child import ProcessSpec
     from trellis.local.supervisor import answers
 
     # One directory, so that /metrics tells of every process.
     env = {"PROMETHEUS_MULTIPROC_DIR": str(_fresh(core.data_dir / "metrics"))}
-    # Ready when the database is up to date, which the background sees to meanwhile.
-    ready = answers(f"{core.local_url}/health/ready")
+    prepared = prepared_file(core.data_dir)
+    prepared.unlink(missing_ok=True)
+    answering = answers(f"{core.local_url}/health/ready")
+    trellis = [sys.executable, "-m", "trellis"]
     return [
-        [ProcessSpec("background", [sys.executable, "-m", "trellis", "background"], env)],
-        [ProcessSpec("web", [sys.executable, "-m", "trellis", "front"], env, ready=ready)],
+        [ProcessSpec("background", [*trellis, "background"], env, pass_fds=[lock])],
+        [
+            ProcessSpec(
+                "web",
+                [*trellis, "front"],
+                env,
+                ready=lambda: prepared.exists() and answering(),
+                pass_fds=[lock],
+            )
+        ],
     ]
 
 
