@@ -70,13 +70,14 @@ def test_a_file_of_settings_that_is_none(trellis: Trellis, content: bytes) -> No
 
 def test_a_second_start_on_the_same_data_directory(trellis: Trellis, phones: Phones) -> None:
     trellis.start()
-    (own_broker,) = trellis.sockets()
-    for environ in ({}, {"TRELLIS_REDIS_URL": f"unix://{own_broker}"}):
-        (sentence,) = sentences(trellis, TRELLIS_PORT=str(free_port()), **environ)
-        assert sentence == (
-            f"Another Trellis is running on the data directory {trellis.data}: "
-            "stop it, or choose another directory with TRELLIS_DATA_DIR."
-        )
+    (broker,) = trellis.sockets()
+    # With a broker of its user's: our own broker would guard its files anyway.
+    other = {"TRELLIS_PORT": str(free_port()), "TRELLIS_REDIS_URL": f"unix://{broker}"}
+    (sentence,) = sentences(trellis, **other)
+    assert sentence == (
+        f"Another Trellis is running on the data directory {trellis.data}: "
+        "stop it, or choose another directory with TRELLIS_DATA_DIR."
+    )
     ada = phones.signed_in()  # the first one is none the worse
     ada.until_ready(ada.upload()["id"])
 
