@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from io import BytesIO
 from typing import Any
 
 import httpx2
+from PIL import Image
 from tests.processes import PATIENCE
 
 from trellis_demo.phone import Phone
@@ -62,3 +64,10 @@ def sign_in(phone: Phone) -> httpx2.Response:
 
 def user_id(phone: Phone) -> str:
     return str(phone.http.get("/v1/auth/account", headers=phone.headers).json()["id"])
+
+
+def slow_picture() -> bytes:
+    """One that takes a good part of a second to decode, in few bytes."""
+    file = BytesIO()
+    Image.linear_gradient("L").resize((6000, 4000)).save(file, "PNG")
+    return file.getvalue()

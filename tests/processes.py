@@ -185,6 +185,18 @@ class Trellis:
         (pid,) = until(registered, f"a worker of {queue}")
         return pid
 
+    def stop_a_decoder(self) -> tuple[int, int]:
+        """Stop the process that decodes a picture, in mid-task; its pid and that of its job."""
+        decoder = until(lambda: self.pids("decoder.py"), "a picture is decoded")[0]
+        os.kill(decoder, signal.SIGSTOP)
+        # After the command, which may hold anything, come the state and the parent.
+        job = Path(f"/proc/{decoder}/stat").read_text().rpartition(")")[2].split()[1]
+        return decoder, int(job)
+
+    def until_ended(self, pid: int) -> None:
+        """Wait until a process runs no more."""
+        until(lambda: pid not in self.pids(), f"the end of {pid}")
+
     def broker_pid(self) -> int | None:
         """The embedded broker's process; None while it does not answer."""
         with closing(self.broker()) as broker, suppress(RedisError):

@@ -8,13 +8,12 @@ import shutil
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
-from pathlib import Path
 from threading import Event
 
 import pytest
 from PIL import Image
 from tests.faults.told_once import assert_told_once
-from tests.phones import Phones
+from tests.phones import Phones, slow_picture
 from tests.processes import PATIENCE, Trellis, until
 
 from trellis_demo.operator import Operator
@@ -55,19 +54,17 @@ def test_a_photo_becomes_ready_once_whatever_is_killed_while_it_is_decoded(
 
     for victim in ("the decoder", "the process of the job", "the worker"):
         asset_ids.append(ada.upload(picture, "slow.png")["id"])
-        decoder = until(lambda: trellis.pids("decoder.py"), f"a decoder, to kill {victim}")[0]
-        os.kill(decoder, signal.SIGSTOP)  # surely in mid-task from here on
+        decoder, job = trellis.stop_a_decoder()
         worker = trellis.worker("heavy")
-        job = parent(decoder)
-        assert parent(job) == worker
         os.kill({"the decoder": decoder, "the worker": worker}.get(victim, job), signal.SIGKILL)
         if victim == "the process of the job":
             os.kill(decoder, signal.SIGCONT)  # it ends by itself: nobody reads its answer
-        until_ended(trellis, decoder)
+        trellis.until_ended(decoder)
 
     assert_told_once(trellis, ada, asset_ids)
     attempts = trellis.rows("SELECT fence FROM core_outbox WHERE task = 'media.make_renditions'")
     assert sum(fence for (fence,) in attempts) >= len(asset_ids) + 3
+    assert "exit_code=-9" in trellis.output
 
 
 def test_the_broker_ends_twice_under_load_and_begins_empty(
@@ -173,23 +170,7 @@ def test_a_photo_survives_the_end_of_every_process_at_any_moment(
     assert_told_once(trellis, ada, asset_ids)
 
 
-def slow_picture() -> bytes:
-    """One that takes a good part of a second to decode, in few bytes."""
-    file = BytesIO()
-    Image.linear_gradient("L").resize((6000, 4000)).save(file, "PNG")
-    return file.getvalue()
-
-
 def small_picture() -> bytes:
     file = BytesIO()
     Image.linear_gradient("L").save(file, "JPEG")
     return file.getvalue()
-
-
-def until_ended(trellis: Trellis, pid: int) -> None:
-    until(lambda: pid not in trellis.pids(), f"the end of {pid}")
-
-
-def parent(pid: int) -> int:
-    """Of the fields of /proc/…/stat, after the command, which may hold anything."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sqlite3
 from contextlib import closing
 
 from tests.journeys.traces import traces
-from tests.phones import Phones, refused, sign_in, user_id
+from tests.phones import Phones, refused, sign_in, slow_picture, user_id
 from tests.processes import PATIENCE, Trellis
 
 from trellis_demo.phone import Phone, analytics_events
@@ -73,6 +75,20 @@ def test_nothing_of_a_person_is_left_and_nothing_of_others_is_missing(
     ]
     assert [action for action, _ in trail] == ["core.erasure_requested", "core.erasure_completed"]
     assert server.rows("SELECT * FROM core_audit WHERE action = 'auth.account_closed'")
+
+
+def test_a_photo_that_is_decoded_meanwhile_leaves_nothing(server: Trellis, phones: Phones) -> None:
+    ada = phones.signed_in()
+    known_by = {"user_id": user_id(ada), "asset_id": ada.upload(slow_picture(), "slow.png")["id"]}
+    decoder, job = server.stop_a_decoder()
+
+    ada.until_erased(ada.delete_account(), PATIENCE)
+    assert traces(server, known_by) == set()
+    os.kill(decoder, signal.SIGCONT)
+    server.until_ended(job)
+
+    server.until_idle()
+    assert traces(server, known_by) == set()
 
 
 def test_who_has_left_is_nobody_here(server: Trellis, phones: Phones) -> None:

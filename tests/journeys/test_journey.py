@@ -264,6 +264,13 @@ def test_events_that_are_sent_twice_count_once(server: Trellis, phones: Phones) 
     refused(report, 403, "core.forbidden")
 
 
+def test_the_demo_walks_it_too(server: Trellis) -> None:
+    shown = server.run("demo")
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert "✗" not in shown.stdout
+    assert f"{server.url}/local/mailbox" in shown.stdout
+
+
 @pytest.mark.nightly
 def test_ready_is_told_within_a_second_of_the_commit(server: Trellis, phones: Phones) -> None:
     ada = phones.signed_in()
