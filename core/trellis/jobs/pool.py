@@ -39,7 +39,7 @@ def run_forked(app: Flask, runs: Mapping[str, Callable[[], None]]) -> int:
         pid, status = os.wait()
         name = children.pop(pid, None)
         if name is not None and not asked:
-            log.error("process_ended", process=name, code=os.waitstatus_to_exitcode(status))
+            log.error("process_ended", process=name, exit_code=os.waitstatus_to_exitcode(status))
             asked.append(0)
             _terminate(children)
     return 0 if asked[0] else 1
