@@ -17,6 +17,7 @@ from trellis.db.base import db
 from trellis.jobs.declaration import Queue
 from trellis.jobs.drain import stopping
 from trellis.jobs.wake import WakeUpJob, rq_queue
+from trellis.observe.metrics import forget_process
 from trellis.runtime import runtime
 
 # RQ waits this long (less 15 seconds) in one blocking read; its maintenance runs in between.
@@ -34,6 +35,12 @@ class LightWorker(SimpleWorker):
 
 class HeavyWorker(Worker):
     """Forks a process for each wake-up."""
+
+    def monitor_work_horse(self, job: Job, queue: RQQueue, execution: Any) -> None:
+        """Each fork would leave its files of metrics behind, for ever."""
+        horse = self.horse_pid
+        super().monitor_work_horse(job, queue, execution)
+        forget_process(horse)
 
     def main_work_horse(self, job: Job, queue: RQQueue) -> None:
         """What escapes before RQ's own handling would run on in the parent's loop, and fork on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import os
+from pathlib import Path
 
 from flask import Flask, Response, request
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
@@ -39,6 +40,13 @@ def observe_task(name: str, outcome: str, seconds: float) -> None:
     """Count one run of a task; `outcome` is one of a few words."""
     TASKS.labels(name, outcome).inc()
     TASK_SECONDS.labels(name).observe(seconds)
+
+
+def forget_process(pid: int) -> None:
+    """Remove what an ended process has left in PROMETHEUS_MULTIPROC_DIR, its figures with it."""
+    directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    for file in Path(directory).glob(f"*_{pid}.db") if directory else ():
+        file.unlink(missing_ok=True)
 
 
 def add_view(app: Flask) -> None:
