@@ -43,15 +43,15 @@ def test_export_gives_out_what_is_held(
     new_user_id: NewId,
     register: Register,
 ) -> None:
-    ada, bob = new_user_id(), new_user_id()
-    live(messenger, register, run_tasks, ada=ada, bob=bob)
-    given = services.export_user(ada)
+    grace, bob = new_user_id(), new_user_id()
+    live(messenger, register, run_tasks, grace=grace, bob=bob)
+    given = services.export_user(grace)
     text = json.dumps(given)
-    assert [message["title"] for message in given["messages"]] == ["title ada", "waiting ada"]
-    assert [device["push_token"] for device in given["devices"]] == ["token-ada"]
+    assert [message["title"] for message in given["messages"]] == ["title grace", "waiting grace"]
+    assert [device["push_token"] for device in given["devices"]] == ["token-grace"]
     assert [mail["subject"] for mail in given["mails"]] == ["Waiting"]
     assert "bob" not in text
-    assert "secret of ada" not in text
+    assert "secret of grace" not in text
 
 
 def test_erasure_leaves_nothing_of_one_and_all_of_the_other(
@@ -63,26 +63,26 @@ def test_erasure_leaves_nothing_of_one_and_all_of_the_other(
     new_user_id: NewId,
     register: Register,
 ) -> None:
-    ada, bob = new_user_id(), new_user_id()
-    live(messenger, register, run_tasks, ada=ada, bob=bob)
+    grace, bob = new_user_id(), new_user_id()
+    live(messenger, register, run_tasks, grace=grace, bob=bob)
     before = services.export_user(bob)
 
-    assert services.erase_user(ada) == {
+    assert services.erase_user(grace) == {
         "messages": 2,
         "devices": 1,
         "mails": 1,
         "shown_mails": 1,
         "shown_pushes": 1,
     }
-    assert not any(services.erase_user(ada).values())
+    assert not any(services.erase_user(grace).values())
     run_tasks()
 
-    assert services.export_user(ada) == {"messages": [], "devices": [], "mails": []}
-    assert mailbox.mails(str(ada)) == []
-    assert push_sink.pushes(str(ada)) == []
+    assert services.export_user(grace) == {"messages": [], "devices": [], "mails": []}
+    assert mailbox.mails(str(grace)) == []
+    assert push_sink.pushes(str(grace)) == []
     assert bob.hex in stored().replace("-", "")
-    assert ada.hex not in stored().replace("-", "")
-    assert "ada" not in stored()
+    assert grace.hex not in stored().replace("-", "")
+    assert "grace" not in stored()
 
     after = services.export_user(bob)
     assert (after["messages"], after["devices"]) == (before["messages"], before["devices"])
@@ -97,26 +97,26 @@ def test_erasure_needs_no_local_sinks(
     monkeypatch: pytest.MonkeyPatch,
     register: Register,
 ) -> None:
-    ada = new_user_id()
-    live(messenger, register, run_tasks, ada=ada)
+    grace = new_user_id()
+    live(messenger, register, run_tasks, grace=grace)
     monkeypatch.delitem(ports, Mailbox)
     monkeypatch.delitem(ports, PushSink)
-    assert services.erase_user(ada)["messages"] == 2
+    assert services.erase_user(grace)["messages"] == 2
 
 
 def test_what_another_plugin_sends_while_it_is_still_to_be_erased_goes_too(
     messenger: Messenger, run_tasks: RunTasks, new_user_id: NewId, feed: Callable[[], list[Any]]
 ) -> None:
-    ada = new_user_id()
+    grace = new_user_id()
     with unit_of_work() as uow:
-        erasure_id = request_erasure(uow, ada)
+        erasure_id = request_erasure(uow, grace)
     erase_part(erasure_id, "notifications")
 
-    messenger.send(ada, "media.photo_ready", "Ready", "Look", {})
-    messenger.mail("ada@example.com", "Ready", "Look", subject_id=ada)
+    messenger.send(grace, "media.photo_ready", "Ready", "Look", {})
+    messenger.mail("grace@example.com", "Ready", "Look", subject_id=grace)
     run_tasks()
 
-    assert services.export_user(ada) == {"messages": [], "devices": [], "mails": []}
+    assert services.export_user(grace) == {"messages": [], "devices": [], "mails": []}
     assert feed() == []
 
 
@@ -147,19 +147,19 @@ def test_a_delivery_under_way_leaves_nothing_behind(
     port: type[Any],
     register: Register,
 ) -> None:
-    ada = new_user_id()
-    register(ada, "phone", "ios", "token")
+    grace = new_user_id()
+    register(grace, "phone", "ios", "token")
     if port is Mailbox:
-        messenger.mail("ada@example.com", "Hello", "Hello", subject_id=ada)
+        messenger.mail("grace@example.com", "Hello", "Hello", subject_id=grace)
     else:
-        messenger.send(ada, "k", "Hello", "Hello", {})
+        messenger.send(grace, "k", "Hello", "Hello", {})
     slow = Slow(ports[port])
     monkeypatch.setitem(ports, port, slow)
 
     def erase() -> None:
         assert slow.putting.wait(10)
         with app.app_context():
-            services.erase_user(ada)
+            services.erase_user(grace)
         slow.erased.set()
 
     erasing = threading.Thread(target=erase)
@@ -169,4 +169,4 @@ def test_a_delivery_under_way_leaves_nothing_behind(
 
     shown = slow.sink.mails() if port is Mailbox else slow.sink.pushes()
     assert shown == []
-    assert services.export_user(ada) == {"messages": [], "devices": [], "mails": []}
+    assert services.export_user(grace) == {"messages": [], "devices": [], "mails": []}
