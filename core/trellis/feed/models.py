@@ -47,9 +47,10 @@ class FeedEntry(Model):
 
 
 class FeedHead(Model):
-    """One row: the last position that was given."""
+    """One row: the last position that was given, and the last one whose entry is gone by age."""
 
     __tablename__ = "core_feed_head"
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     position: Mapped[int] = mapped_column(BigInteger)
+    trimmed: Mapped[int] = mapped_column(BigInteger, server_default="0")

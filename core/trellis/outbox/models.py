@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Index, String, Text, text
+from sqlalchemy import Index, SmallInteger, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from trellis.db.base import Model
@@ -17,8 +17,9 @@ OPEN = "done_at IS NULL AND dead_at IS NULL"
 class OutboxRow(Model):
     """One run of one task, until it is done (``done_at``) or given up (``dead_at``).
 
-    Whoever runs it holds a lease until ``leased_until``; ``fence`` counts the leases, so a holder
-    whose lease ran out is told from the present one. All times are the database's.
+    Whoever runs it holds a lease until ``leased_until``; ``fence`` counts the leases and only ever
+    rises, so a holder whose lease ran out is told from the present one. ``attempts`` counts the
+    runs that were begun and count. All times are the database's.
     """
 
     __tablename__ = "core_outbox"
@@ -31,7 +32,9 @@ class OutboxRow(Model):
     unique_key: Mapped[str | None] = mapped_column(String(200), unique=True)
     created_at: Mapped[datetime]
     due_at: Mapped[datetime]
+    priority: Mapped[int] = mapped_column(SmallInteger, server_default="1")
     fence: Mapped[int]
+    attempts: Mapped[int] = mapped_column(server_default="0")
     leased_until: Mapped[datetime | None]
     done_at: Mapped[datetime | None] = mapped_column(index=True)
     dead_at: Mapped[datetime | None]
@@ -41,6 +44,7 @@ class OutboxRow(Model):
         Index(
             "ix_core_outbox_open",
             "queue",
+            "priority",
             "due_at",
             sqlite_where=text(OPEN),
             postgresql_where=text(OPEN),

@@ -1,0 +1,17 @@
+"""What this installation is known by, whichever of its machines asks."""
+
+from __future__ import annotations
+
+from sqlalchemy import String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from trellis.db.base import Model
+
+
+class Installation(Model):
+    """One row. ``storage_id`` is the mark that the installation's object storage carries."""
+
+    __tablename__ = "core_installation"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    storage_id: Mapped[str | None] = mapped_column(String(36))
