@@ -17,8 +17,9 @@ from sqlalchemy import delete, distinct, func, select, tuple_
 
 from trellis.cache import cached
 from trellis.contracts import Identity, Principal, port
-from trellis.db import UnitOfWork, fetch_all, fetch_value, insert_into, new_id, unit_of_work, utcnow
+from trellis.db import fetch_all, fetch_value, insert_into, new_id, utcnow
 from trellis.errors import Unauthenticated
+from trellis.unit_of_work import UnitOfWork, unit_of_work
 from trellis_analytics.models import NAME_PATTERN, AnalyticsEvent, NewEvent, properties_fault
 from trellis_analytics.settings import AnalyticsSettings
 

@@ -24,8 +24,8 @@ from trellis.app import cache_url
 from trellis.cache import cached, init_cache, invalidate
 from trellis.cache.breaker import CircuitBreaker
 from trellis.db.engine import init_engine
-from trellis.db.unit_of_work import unit_of_work
 from trellis.local.broker import Broker
+from trellis.unit_of_work import unit_of_work
 
 
 @pytest.fixture(scope="module")

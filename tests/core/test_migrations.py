@@ -11,12 +11,13 @@ from flask import Flask
 from sqlalchemy import MetaData, Table, inspect
 from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
-from trellis.db import Model, fetch_value, migrations, unit_of_work, utcnow
+from trellis.db import Model, fetch_value, migrations, utcnow
 from trellis.db.base import db
 from trellis.db.migrations import CORE, _config
 from trellis.loader.models import tables
 from trellis.observe.audit import record
 from trellis.runtime import Runtime
+from trellis.unit_of_work import unit_of_work
 
 BUNDLED = ("analytics", "auth", "media", "notifications")
 OWNERS = (CORE, *BUNDLED)

@@ -31,7 +31,6 @@ from trellis.contracts import Principal
 from trellis.db import migrations
 from trellis.db.base import db
 from trellis.db.engine import init_engine
-from trellis.db.unit_of_work import unit_of_work
 from trellis.errors import Conflict
 from trellis.local.broker import Broker
 from trellis.observe import init_observe
@@ -40,6 +39,7 @@ from trellis.observe.metrics import observe_task
 from trellis.observe.statements import counted_statements
 from trellis.runtime import Runtime
 from trellis.settings import load_settings
+from trellis.unit_of_work import unit_of_work
 
 
 @pytest.fixture(scope="module")

@@ -69,7 +69,7 @@ def cached(
 
 
 def _unit_has_begun() -> bool:
-    from trellis.db.unit_of_work import begun_session  # which imports this package to invalidate
+    from trellis.db.session import begun_session  # which imports this package to invalidate
 
     return begun_session() is not None
 

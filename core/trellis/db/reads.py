@@ -14,7 +14,7 @@ from sqlalchemy import Result, Select
 from sqlalchemy.engine import Engine, Row
 
 from trellis.db.base import db
-from trellis.db.unit_of_work import begun_session
+from trellis.db.session import begun_session
 
 # `Select[Any]` would mean a select of exactly one column.
 Columns: TypeAlias = Select[*tuple[Any, ...]]

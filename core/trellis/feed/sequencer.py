@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import func, select, update
 
 from trellis.db.reads import fetch_one
-from trellis.db.unit_of_work import unit_of_work
 from trellis.feed.models import FeedEntry, FeedHead
+from trellis.unit_of_work import unit_of_work
 
 
 def sequence() -> int:

@@ -11,12 +11,12 @@ from types import FrameType
 
 import structlog
 
-from trellis.db.unit_of_work import unit_of_work
 from trellis.errors import CommittedRefusal, Permanent, RetryLater
 from trellis.jobs.declaration import Task
 from trellis.observe.metrics import observe_task
 from trellis.outbox.lease import Claim, LeaseLostError, complete, give_up, postpone
 from trellis.runtime import runtime
+from trellis.unit_of_work import unit_of_work
 
 log = structlog.get_logger(__name__)
 

@@ -18,13 +18,13 @@ from sqlalchemy import select
 
 from trellis.db.clock import database_now
 from trellis.db.reads import fetch_all, fetch_value
-from trellis.db.unit_of_work import unit_of_work
 from trellis.feed.sequencer import sequence
 from trellis.jobs.wake import wake_feed, wake_heavy, wake_light
 from trellis.outbox.lease import runnable
 from trellis.outbox.models import OutboxRow
 from trellis.plugin import Cron, Every
 from trellis.runtime import runtime
+from trellis.unit_of_work import unit_of_work
 
 log = structlog.get_logger(__name__)
 

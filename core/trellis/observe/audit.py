@@ -20,7 +20,7 @@ from trellis.db.ids import new_id
 from trellis.runtime import runtime
 
 if TYPE_CHECKING:
-    from trellis.db.unit_of_work import UnitOfWork
+    from trellis.unit_of_work import UnitOfWork
 
 
 class AuditEntry(Model):

@@ -14,9 +14,9 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, CursorResult, Update, and_, or_, select, update
 
 from trellis.db.clock import database_now
-from trellis.db.unit_of_work import UnitOfWork, unit_of_work
 from trellis.outbox.models import OutboxRow
 from trellis.runtime import runtime
+from trellis.unit_of_work import UnitOfWork, unit_of_work
 
 LEASE_SECONDS = 10.0
 """How long a claim holds; its holder renews it while it works (`renew`)."""

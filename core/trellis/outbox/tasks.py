@@ -6,11 +6,11 @@ from sqlalchemy import delete, or_, select
 
 from trellis.db.clock import database_now
 from trellis.db.reads import fetch_value
-from trellis.db.unit_of_work import unit_of_work
 from trellis.jobs import task
 from trellis.jobs.schedule import due_key
 from trellis.outbox.models import OutboxRow
 from trellis.runtime import runtime
+from trellis.unit_of_work import unit_of_work
 
 _KEEP_DONE_SECONDS = 24 * 3600
 

@@ -13,13 +13,13 @@ from trellis.db.clock import utcnow
 from trellis.db.engine import empty_log
 from trellis.db.ids import new_id
 from trellis.db.reads import fetch_all, fetch_one
-from trellis.db.unit_of_work import UnitOfWork, unit_of_work
 from trellis.errors import NotFound, RetryLater
 from trellis.feed.models import FeedEntry
 from trellis.observe.audit import record
 from trellis.outbox.models import OutboxRow
 from trellis.privacy.models import Erasure, ErasurePart
 from trellis.runtime import runtime
+from trellis.unit_of_work import UnitOfWork, unit_of_work
 
 CORE = "core"
 

@@ -26,6 +26,7 @@ PUBLIC_MODULES = frozenset(
         "trellis.plugin",
         "trellis.privacy",
         "trellis.settings",
+        "trellis.unit_of_work",
     }
 )
 """The core that a plugin may use; what such a package does not export is not public either."""
@@ -96,7 +97,7 @@ def enqueues(node: ast.AST) -> str | None:
 
 def opens_a_unit(node: ast.AST) -> str | None:
     """Only services write: no other room opens a unit of work."""
-    if "trellis.db.unit_of_work" in _imported(node):
+    if "trellis.unit_of_work.unit_of_work" in _imported(node):
         return "uses unit_of_work: only services write"
     return None
 

@@ -23,7 +23,7 @@ from sqlalchemy import select
 from trellis.api import Public, Requires, ViewAccess, view_access
 from trellis.api.requests import EXTENSION
 from trellis.contracts import BlobStore, Identity
-from trellis.db import fetch_all, migrations, unit_of_work
+from trellis.db import fetch_all, migrations
 from trellis.db.base import db
 from trellis.errors import DomainError
 from trellis.events import Event
@@ -31,6 +31,7 @@ from trellis.loader.models import tables
 from trellis.loader.rooms import room
 from trellis.runtime import LoadedPlugin, Runtime
 from trellis.testing import borders
+from trellis.unit_of_work import unit_of_work
 
 ROOMS = frozenset([
     "plugin", "settings", "errors", "events", "models", "schemas", "services", "api", "tasks",

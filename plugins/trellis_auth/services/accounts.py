@@ -18,10 +18,11 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from trellis.contracts import EventSink, port_or_none
-from trellis.db import UnitOfWork, fetch_one, new_id, unit_of_work, utcnow
+from trellis.db import fetch_one, new_id, utcnow
 from trellis.errors import NotFound
 from trellis.observe.audit import record
 from trellis.privacy import request_erasure
+from trellis.unit_of_work import UnitOfWork, unit_of_work
 from trellis_auth.errors import InvalidCode, WrongPassword
 from trellis_auth.events import UserCreated
 from trellis_auth.models import User

@@ -15,7 +15,8 @@ from typing import Final
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 
-from trellis.db import UnitOfWork, database_now, unit_of_work
+from trellis.db import database_now
+from trellis.unit_of_work import UnitOfWork, unit_of_work
 from trellis_auth.errors import TooManyAttempts
 from trellis_auth.models import Attempt
 from trellis_auth.services.addresses import Address

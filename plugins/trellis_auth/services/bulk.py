@@ -9,7 +9,8 @@ from uuid import UUID
 
 from sqlalchemy import insert
 
-from trellis.db import new_id, unit_of_work, utcnow
+from trellis.db import new_id, utcnow
+from trellis.unit_of_work import unit_of_work
 from trellis_auth.models import Device, DeviceInfo, Session, User
 from trellis_auth.services import passwords, tokens
 from trellis_auth.services.addresses import normalise

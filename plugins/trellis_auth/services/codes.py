@@ -10,7 +10,8 @@ from uuid import UUID
 
 from sqlalchemy import delete, insert, select
 
-from trellis.db import UnitOfWork, database_now
+from trellis.db import database_now
+from trellis.unit_of_work import UnitOfWork
 from trellis_auth.models import Code
 from trellis_auth.settings import AuthSettings
 

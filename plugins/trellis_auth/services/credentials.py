@@ -7,8 +7,9 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from trellis.db import UnitOfWork, fetch_one
+from trellis.db import fetch_one
 from trellis.observe.audit import record
+from trellis.unit_of_work import UnitOfWork
 from trellis_auth.models import User
 from trellis_auth.services import attempts, passwords
 from trellis_auth.services.addresses import Address

@@ -7,9 +7,10 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, select, update
 
-from trellis.db import UnitOfWork, database_now, unit_of_work
+from trellis.db import database_now
 from trellis.errors import NotFound
 from trellis.observe.audit import record
+from trellis.unit_of_work import UnitOfWork, unit_of_work
 from trellis_auth.events import SessionEnded
 from trellis_auth.models import Device, Session
 

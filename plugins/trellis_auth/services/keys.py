@@ -13,7 +13,8 @@ from joserfc.jwk import ECKey
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from trellis.db import fetch_all, fetch_one, fetch_value, unit_of_work, utcnow
+from trellis.db import fetch_all, fetch_one, fetch_value, utcnow
+from trellis.unit_of_work import unit_of_work
 from trellis_auth.models import SigningKey
 
 ALGORITHM: Final = "ES256"

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from sqlalchemy import CursorResult, Delete, delete, select
 
-from trellis.db import Found, UnitOfWork, fetch_all, fetch_one, fetch_value, unit_of_work
+from trellis.db import Found, fetch_all, fetch_one, fetch_value
+from trellis.unit_of_work import UnitOfWork, unit_of_work
 from trellis_auth.models import Code, Device, Session, User
 from trellis_auth.services import attempts
 

@@ -11,8 +11,9 @@ from sqlalchemy import insert, select, update
 
 from trellis.api import Page, paginate
 from trellis.contracts import EventSink, port_or_none
-from trellis.db import UnitOfWork, database_now, new_id, unit_of_work, utcnow
+from trellis.db import database_now, new_id, utcnow
 from trellis.observe.audit import record
+from trellis.unit_of_work import UnitOfWork, unit_of_work
 from trellis_auth.errors import InvalidCredentials, InvalidRefreshToken, NotVerified
 from trellis_auth.models import FIRST_PARTY_CLIENT, Device, DeviceInfo, Session
 from trellis_auth.services import endings, tokens

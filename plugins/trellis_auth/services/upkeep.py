@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import delete, select
 
-from trellis.db import database_now, unit_of_work
+from trellis.db import database_now
+from trellis.unit_of_work import unit_of_work
 from trellis_auth.models import Attempt, Code, Session, User
 from trellis_auth.services import endings
 from trellis_auth.services.attempts import FORGOTTEN_AFTER

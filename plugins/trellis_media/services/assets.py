@@ -12,8 +12,9 @@ from uuid import UUID
 from sqlalchemy import delete, select
 
 from trellis.contracts import BlobStore, port
-from trellis.db import fetch_one, unit_of_work
+from trellis.db import fetch_one
 from trellis.errors import NotFound
+from trellis.unit_of_work import unit_of_work
 from trellis_media.errors import NotReady
 from trellis_media.events import AssetDeleted
 from trellis_media.models import Asset, Usage

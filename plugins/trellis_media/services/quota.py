@@ -6,7 +6,8 @@ from uuid import UUID
 
 from sqlalchemy import select, update
 
-from trellis.db import UnitOfWork, fetch_value, insert_into
+from trellis.db import fetch_value, insert_into
+from trellis.unit_of_work import UnitOfWork
 from trellis_media.errors import QuotaExceeded
 from trellis_media.models import Usage
 from trellis_media.settings import MediaSettings

@@ -8,7 +8,8 @@ from uuid import UUID
 from sqlalchemy import select, update
 
 from trellis.contracts import BlobStore, Messenger, port, port_or_none
-from trellis.db import UnitOfWork, fetch_one, unit_of_work, utcnow
+from trellis.db import fetch_one, utcnow
+from trellis.unit_of_work import UnitOfWork, unit_of_work
 from trellis_media.events import AssetFailed, AssetReady
 from trellis_media.models import Asset
 from trellis_media.services.decoding import Decoded, UndecodableError, decode

@@ -10,8 +10,9 @@ from typing import Any, BinaryIO
 from uuid import UUID
 
 from trellis.contracts import BlobStore, Identity, Principal, port
-from trellis.db import new_id, unit_of_work, utcnow
+from trellis.db import new_id, utcnow
 from trellis.errors import DomainError, Unauthenticated
+from trellis.unit_of_work import unit_of_work
 from trellis_media.errors import AssetTooLarge, TooManyPixels
 from trellis_media.events import AssetUploaded
 from trellis_media.models import Asset

@@ -15,8 +15,9 @@ import structlog
 from sqlalchemy import delete, insert, select
 
 from trellis.contracts import Mailbox, port
-from trellis.db import Found, database_now, fetch_one, new_id, unit_of_work
+from trellis.db import Found, database_now, fetch_one, new_id
 from trellis.settings import Settings
+from trellis.unit_of_work import unit_of_work
 from trellis_notifications.errors import InvalidMail
 from trellis_notifications.models import Mail
 from trellis_notifications.services.smtp import send_by_smtp

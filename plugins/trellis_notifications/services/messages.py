@@ -14,16 +14,15 @@ from trellis.cache import cached
 from trellis.contracts import PushSink, port_or_none
 from trellis.db import (
     Found,
-    UnitOfWork,
     fetch_all,
     fetch_one,
     fetch_value,
     insert_into,
     new_id,
-    unit_of_work,
     utcnow,
 )
 from trellis.errors import NotFound
+from trellis.unit_of_work import UnitOfWork, unit_of_work
 from trellis_notifications.errors import InvalidMessage
 from trellis_notifications.events import MessageCreated
 from trellis_notifications.models import Message, Registration

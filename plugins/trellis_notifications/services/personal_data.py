@@ -10,7 +10,8 @@ from uuid import UUID
 from sqlalchemy import delete, select
 
 from trellis.contracts import Mailbox, PushSink, port_or_none
-from trellis.db import fetch_all, unit_of_work
+from trellis.db import fetch_all
+from trellis.unit_of_work import unit_of_work
 from trellis_notifications.models import Mail, Message, Registration
 from trellis_notifications.services.messages import SHOWN, unread_tag
 

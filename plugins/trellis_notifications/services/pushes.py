@@ -7,7 +7,8 @@ from uuid import UUID, uuid5
 from sqlalchemy import select
 
 from trellis.contracts import PushSink, port
-from trellis.db import unit_of_work, utcnow
+from trellis.db import utcnow
+from trellis.unit_of_work import unit_of_work
 from trellis_notifications.models import Message, Registration
 
 

@@ -11,8 +11,9 @@ from sqlalchemy import ColumnElement, Row, and_, delete, insert, not_
 from sqlalchemy.exc import IntegrityError
 
 from trellis.contracts import Identity, Principal, port
-from trellis.db import UnitOfWork, database_now, insert_into, new_id, unit_of_work
+from trellis.db import database_now, insert_into, new_id
 from trellis.errors import Conflict, NotFound, Unauthenticated
+from trellis.unit_of_work import UnitOfWork, unit_of_work
 from trellis_notifications.models import Registration
 
 # Of those who take one token at one moment, one gets through each time.

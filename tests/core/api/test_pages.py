@@ -30,10 +30,11 @@ from sqlalchemy import (
 
 from trellis.api import Blueprint, Page, Schema, Timestamp, paginate
 from trellis.api.strict_json import StrictJSON
-from trellis.db import UTCDateTime, unit_of_work
+from trellis.db import UTCDateTime
 from trellis.db.base import db
 from trellis.db.engine import init_engine
 from trellis.errors import InvalidInput
+from trellis.unit_of_work import unit_of_work
 
 THINGS = Table(
     "things_things",

@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import StatementError
 
-from trellis.db import database_now, fetch_one, fetch_value, new_id, unit_of_work, utcnow
+from trellis.db import database_now, fetch_one, fetch_value, new_id, utcnow
 from trellis.privacy.models import Erasure
+from trellis.unit_of_work import unit_of_work
 
 
 def test_ids_are_version_7_and_ascend() -> None:

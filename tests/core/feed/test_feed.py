@@ -14,7 +14,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
-from trellis.db import fetch_value, new_id, unit_of_work
+from trellis.db import fetch_value, new_id
 from trellis.events import Envelope, Event, user_audience
 from trellis.feed.models import FeedEntry
 from trellis.feed.reader import entries_after, entries_between, head
@@ -22,6 +22,7 @@ from trellis.feed.sequencer import sequence
 from trellis.jobs.declaration import Options, Task
 from trellis.loader.events import _deliver
 from trellis.runtime import Runtime
+from trellis.unit_of_work import unit_of_work
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import update
 
-from trellis.db import database_now, unit_of_work
+from trellis.db import database_now
 from trellis.jobs.schedule import Scheduler, last_due
 from trellis.outbox.models import OutboxRow
 from trellis.outbox.tasks import purge_outbox
 from trellis.plugin import Cron, Every
 from trellis.runtime import Runtime
+from trellis.unit_of_work import unit_of_work
 
 moments = st.datetimes(
     min_value=datetime(2020, 1, 1),  # noqa: DTZ001 (hypothesis adds the zone)

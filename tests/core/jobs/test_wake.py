@@ -11,10 +11,10 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from rq.serializers import JSONSerializer
 
-from trellis.db import unit_of_work
 from trellis.jobs.schedule import sweep
 from trellis.jobs.wake import WakeUpJob, rq_queue, wake_light
 from trellis.runtime import Runtime
+from trellis.unit_of_work import unit_of_work
 
 
 def _noop() -> None:

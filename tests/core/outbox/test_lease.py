@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select, update
 
-from trellis.db import database_now, fetch_one, fetch_value, new_id, unit_of_work, utcnow
+from trellis.db import database_now, fetch_one, fetch_value, new_id, utcnow
 from trellis.errors import CommittedRefusal, Permanent, RetryLater
 from trellis.jobs import drain
 from trellis.jobs.run import run
@@ -24,6 +24,7 @@ from trellis.outbox.lease import (
 )
 from trellis.outbox.models import OutboxRow
 from trellis.privacy.models import Erasure
+from trellis.unit_of_work import unit_of_work
 
 pytestmark = pytest.mark.usefixtures("app_context")
 

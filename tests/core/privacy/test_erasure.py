@@ -12,11 +12,12 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from trellis.db import fetch_value, new_id, unit_of_work, utcnow
+from trellis.db import fetch_value, new_id, utcnow
 from trellis.feed.models import FeedEntry
 from trellis.observe.audit import AuditEntry
 from trellis.outbox.models import OutboxRow
 from trellis.privacy import erasure, request_erasure
+from trellis.unit_of_work import unit_of_work
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from trellis.db import fetch_all, fetch_value, new_id, unit_of_work, utcnow
+from trellis.db import fetch_all, fetch_value, new_id, utcnow
 from trellis.db.clock import database_now
 from trellis.errors import NotFound
 from trellis.feed.models import FeedEntry
@@ -20,6 +20,7 @@ from trellis.privacy import erasure, request_erasure
 from trellis.privacy.models import Erasure, ErasurePart
 from trellis.runtime import PersonalDataRooms, Runtime
 from trellis.testing import Scenario
+from trellis.unit_of_work import unit_of_work
 
 RunTasks = Callable[..., list[str]]
 

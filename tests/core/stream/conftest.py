@@ -13,12 +13,13 @@ from uuid import UUID
 import pytest
 from flask import Flask
 
-from trellis.db import new_id, unit_of_work
+from trellis.db import new_id
 from trellis.events import Event, user_audience
 from trellis.feed.sequencer import sequence
 from trellis.runtime import Runtime
 from trellis.stream.asgi import PATH, Application, Scope, Streams
 from trellis.stream.connection import Message
+from trellis.unit_of_work import unit_of_work
 
 SECONDS = 20.0
 

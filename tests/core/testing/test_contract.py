@@ -91,9 +91,9 @@ def test_a_room_that_is_none(written: Callable[..., LoadedPlugin]) -> None:
         ("services", "session.commit()"),
         ("services", "import rq"),
         ("services__deep", "db.session.add(1)"),
-        ("api", "from trellis.db import unit_of_work"),
-        ("tasks", "from trellis.db import unit_of_work"),
-        ("factories", "from trellis.db import unit_of_work"),
+        ("api", "from trellis.unit_of_work import unit_of_work"),
+        ("tasks", "from trellis.unit_of_work import unit_of_work"),
+        ("factories", "from trellis.unit_of_work import unit_of_work"),
     ],
 )
 def test_source_that_leaves_its_borders(
@@ -105,8 +105,8 @@ def test_source_that_leaves_its_borders(
 
 def test_source_within_its_borders(written: Callable[..., LoadedPlugin], runtime: Runtime) -> None:
     fine = written(
-        services="from trellis.db import unit_of_work",
-        services__deep="from trellis.db import unit_of_work",
+        services="from trellis.unit_of_work import unit_of_work",
+        services__deep="from trellis.unit_of_work import unit_of_work",
     )
     Media().test_stays_within_its_borders(fine, runtime)
 

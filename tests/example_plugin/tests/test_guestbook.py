@@ -8,9 +8,10 @@ from uuid import UUID, uuid4
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from trellis.db import unit_of_work, utcnow
+from trellis.db import utcnow
 from trellis.privacy import request_erasure
 from trellis.testing import PluginContract, Scenario
+from trellis.unit_of_work import unit_of_work
 
 from trellis_guestbook import factories, services
 

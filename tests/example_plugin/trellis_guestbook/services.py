@@ -10,8 +10,9 @@ from uuid import UUID
 from sqlalchemy import delete, exists, func, select
 from trellis.api import Page, paginate
 from trellis.contracts import Messenger, port_or_none
-from trellis.db import UnitOfWork, fetch_all, fetch_one, fetch_value, new_id, unit_of_work, utcnow
+from trellis.db import fetch_all, fetch_one, fetch_value, new_id, utcnow
 from trellis.errors import NotFound
+from trellis.unit_of_work import UnitOfWork, unit_of_work
 
 from trellis_guestbook.errors import TextTooLong
 from trellis_guestbook.events import EntryWritten

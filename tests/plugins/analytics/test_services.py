@@ -13,9 +13,10 @@ from pydantic import ValidationError
 from sqlalchemy import func, select
 
 from trellis.contracts import EventSink, Principal, port
-from trellis.db import fetch_all, fetch_value, new_id, unit_of_work
+from trellis.db import fetch_all, fetch_value, new_id
 from trellis.errors import Unauthenticated
 from trellis.privacy import request_erasure
+from trellis.unit_of_work import unit_of_work
 from trellis_analytics import factories, services
 from trellis_analytics.models import AnalyticsEvent, NewEvent
 from trellis_analytics.settings import AnalyticsSettings

@@ -18,10 +18,11 @@ from sqlalchemy import Table, update
 from werkzeug.test import TestResponse
 
 from trellis.contracts import Mailbox
-from trellis.db import Model, UTCDateTime, fetch_all, unit_of_work
+from trellis.db import Model, UTCDateTime, fetch_all
 from trellis.local.mailbox import Mail
 from trellis.local.mailbox import Mailbox as LocalMailbox
 from trellis.runtime import Runtime
+from trellis.unit_of_work import unit_of_work
 from trellis_auth import factories
 from trellis_auth.settings import AuthSettings
 

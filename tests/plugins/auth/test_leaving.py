@@ -12,11 +12,12 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 from tests.plugins.auth.conftest import DEVICE, PASSWORD, Person
 
-from trellis.db import fetch_value, unit_of_work
+from trellis.db import fetch_value
 from trellis.local.mailbox import Mail
 from trellis.privacy import request_erasure
 from trellis.runtime import Runtime
 from trellis.testing import Scenario
+from trellis.unit_of_work import unit_of_work
 from trellis_auth import services
 from trellis_auth.models import Session, User
 

@@ -8,7 +8,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 from tests.plugins.auth.conftest import PASSWORD, Person
 
-from trellis.db import Model, fetch_all, fetch_value, unit_of_work
+from trellis.db import Model, fetch_all, fetch_value
+from trellis.unit_of_work import unit_of_work
 from trellis_auth import services
 from trellis_auth.models import Attempt, Code, Session, User
 from trellis_auth.services import upkeep

@@ -16,9 +16,10 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
 from trellis.contracts import BlobStore, Messenger
-from trellis.db import fetch_value, new_id, unit_of_work, utcnow
+from trellis.db import fetch_value, new_id, utcnow
 from trellis.privacy import request_erasure
 from trellis.runtime import Runtime
+from trellis.unit_of_work import unit_of_work
 from trellis_media import services
 from trellis_media.factories import make_assets, picture
 from trellis_media.models import Asset, Usage

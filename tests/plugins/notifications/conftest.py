@@ -12,13 +12,14 @@ from flask import Flask
 from sqlalchemy import func, select, text, update
 
 from trellis.contracts import Identity, Mailbox, Messenger, Principal, PushSink, port
-from trellis.db import Model, database_now, fetch_value, unit_of_work
+from trellis.db import Model, database_now, fetch_value
 from trellis.db.base import db
 from trellis.local.mailbox import Mailbox as LocalMailbox
 from trellis.local.push_sink import PushSink as LocalPushSink
 from trellis.outbox.models import OutboxRow
 from trellis.runtime import Runtime
 from trellis.testing.identity import Issuer
+from trellis.unit_of_work import unit_of_work
 from trellis_notifications import services
 from trellis_notifications.models import Mail, Message, Registration
 from trellis_notifications.settings import NotificationsSettings

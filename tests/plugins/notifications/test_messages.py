@@ -13,8 +13,9 @@ from flask import Flask
 from sqlalchemy.exc import IntegrityError
 
 from trellis.contracts import Messenger, PushSink, port
-from trellis.db import Model, unit_of_work
+from trellis.db import Model
 from trellis.errors import NotFound
+from trellis.unit_of_work import unit_of_work
 from trellis_notifications import factories, services
 from trellis_notifications.errors import InvalidMessage
 from trellis_notifications.models import Message

@@ -12,11 +12,11 @@ import pytest
 from flask import Flask
 
 from trellis.contracts import Mailbox, Messenger, PushSink
-from trellis.db import unit_of_work
 from trellis.local.mailbox import Mailbox as LocalMailbox
 from trellis.local.push_sink import PushSink as LocalPushSink
 from trellis.privacy import request_erasure
 from trellis.privacy.erasure import erase_part
+from trellis.unit_of_work import unit_of_work
 from trellis_notifications import services
 
 NewId = Callable[[], UUID]

@@ -15,11 +15,12 @@ from flask import Flask
 from sqlalchemy import select, update
 
 from trellis.contracts import Messenger, Principal, PushSink
-from trellis.db import Model, fetch_all, unit_of_work
+from trellis.db import Model, fetch_all
 from trellis.errors import NotFound, Unauthenticated
 from trellis.local.push_sink import PushSink as LocalPushSink
 from trellis.outbox.models import OutboxRow
 from trellis.runtime import Runtime
+from trellis.unit_of_work import unit_of_work
 from trellis_notifications import factories, services
 from trellis_notifications.models import Registration
 

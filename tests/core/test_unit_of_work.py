@@ -14,14 +14,15 @@ from flask import Flask
 from sqlalchemy import func, insert, select, text
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
-from trellis.db import fetch_all, fetch_value, new_id, unit_of_work, utcnow
-from trellis.db.unit_of_work import begun_session
+from trellis.db import fetch_all, fetch_value, new_id, utcnow
+from trellis.db.session import begun_session
 from trellis.errors import CommittedRefusal
 from trellis.events import Event
 from trellis.feed.models import FeedEntry
 from trellis.outbox.models import OutboxRow
 from trellis.privacy.models import Erasure
 from trellis.runtime import Runtime
+from trellis.unit_of_work import unit_of_work
 
 
 class Remembered(CommittedRefusal):
@@ -137,7 +138,8 @@ def test_a_committed_refusal_survives_the_death_of_the_process(app: Flask) -> No
     program = """
 import os, signal
 from trellis.app import create_app
-from trellis.db import new_id, unit_of_work, utcnow
+from trellis.db import new_id, utcnow
+from trellis.unit_of_work import unit_of_work
 from trellis.errors import CommittedRefusal
 from trellis.privacy.models import Erasure
 
@@ -242,7 +244,8 @@ def test_four_processes_that_write_at_once_meet_no_locked_database(app: Flask) -
     program = """
 from sqlalchemy import select
 from trellis.app import create_app
-from trellis.db import fetch_all, new_id, unit_of_work, utcnow
+from trellis.db import fetch_all, new_id, utcnow
+from trellis.unit_of_work import unit_of_work
 from trellis.privacy.models import Erasure
 
 with create_app().app_context():

@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 from trellis.cache import invalidate
 from trellis.db.base import db
 from trellis.db.engine import UNIT
+from trellis.db.session import current_session
 from trellis.errors import CommittedRefusal
 from trellis.events import Event
 from trellis.feed.append import FeedRecord, append_events
@@ -54,6 +55,7 @@ class UnitOfWork:
             session = db.session()
             session.connection(execution_options=UNIT)
             self._session = session
+            current_session.set(session)
         return self._session
 
     def publish(self, event: Event) -> None:
@@ -159,6 +161,7 @@ def unit_of_work() -> Iterator[UnitOfWork]:
     finally:
         # First: a connection that is lost fails to roll back, and must not leave this unit open.
         _current.reset(token)
+        current_session.set(None)
         unit._close()
     unit._announce()
     if refusal is not None:
@@ -173,9 +176,3 @@ def _break(context: ExceptionContext) -> None:
         return
     if connection.get_execution_options().get("trellis_unit"):
         unit._broken = True
-
-
-def begun_session() -> Session | None:
-    """The session of the open unit of work once it has begun (for `trellis.db.reads`)."""
-    unit = _current.get()
-    return None if unit is None else unit._session
