@@ -42,7 +42,7 @@ SAMPLES: list[tuple[Rule, str]] = [
     (borders.opens_a_unit, "from trellis.unit_of_work import unit_of_work"),
     (borders.leaves_the_public_core, "import trellis"),
     (borders.leaves_the_public_core, "import trellis.runtime"),
-    (borders.leaves_the_public_core, "from trellis import feed"),
+    (borders.leaves_the_public_core, "from trellis import outbox"),
     (borders.leaves_the_public_core, "from trellis.db.base import db"),
     (borders.leaves_the_public_core, "from trellis.db import db"),
     (borders.leaves_the_public_core, "from trellis.db import reads"),

@@ -4,3 +4,7 @@ Rows are inserted without a position; after the commit a sequencer gives committ
 positions, so a transaction that began earlier and commits later is never skipped. Readers and
 cursors use positions only.
 """
+
+from trellis.feed.reader import entries_after, entries_between, head
+
+__all__ = ["entries_after", "entries_between", "head"]

@@ -21,6 +21,7 @@ PUBLIC_MODULES = frozenset(
         "trellis.db",
         "trellis.errors",
         "trellis.events",
+        "trellis.feed",
         "trellis.jobs",
         "trellis.observe.audit",
         "trellis.plugin",
