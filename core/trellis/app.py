@@ -40,7 +40,7 @@ def create_app() -> Flask:
     app.url_map.merge_slashes = False
     runtime = make_runtime(app, selected.settings)
     init_observe(app)
-    init_engine(app, selected.settings.core.database_url)
+    init_engine(app, selected.settings.core)
     init_cache(app, cache_url(runtime.redis_url))
     register_core_tasks(runtime)
     bind_core_ports(app, runtime)

@@ -16,8 +16,8 @@ from uuid import UUID
 import structlog
 from redis import RedisError
 from sqlalchemy import event
-from sqlalchemy.engine import Engine, ExceptionContext
-from sqlalchemy.orm import Session
+from sqlalchemy.engine import Engine, ExceptionContext, NestedTransaction
+from sqlalchemy.orm import Session, SessionTransaction
 
 from trellis.cache import invalidate
 from trellis.db.base import db
@@ -32,6 +32,10 @@ from trellis.outbox.append import OutboxRecord, append_work
 log = structlog.get_logger(__name__)
 
 _current: ContextVar[UnitOfWork | None] = ContextVar("trellis_unit_of_work", default=None)
+_commits: ContextVar[int] = ContextVar("trellis_commits", default=0)
+_BROKEN = "a part of this unit of work failed, so it cannot commit"
+
+__all__ = ["UnitOfWork", "unit_of_work"]
 
 
 class UnitOfWork:
@@ -41,7 +45,7 @@ class UnitOfWork:
         self._session: Session | None = None
         self._events: list[FeedRecord] = []
         self._work: list[OutboxRecord] = []
-        self._tags: dict[str, None] = {}
+        self._tags: list[str] = []
         self._callbacks: list[Callable[[], None]] = []
         self._broken = False
 
@@ -88,21 +92,33 @@ class UnitOfWork:
 
         The tag is written with its plugin, as in ``media.assets:<user id>``.
         """
-        self._tags[tag] = None
+        self._tags.append(tag)
 
     def after_commit(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` once after the commit; what it raises is logged, the commit stands."""
         self._callbacks.append(callback)
 
+    @contextmanager
+    def _joined(self) -> Iterator[None]:
+        """An inner unit: what fails in it takes this one with it."""
+        try:
+            yield
+        except CommittedRefusal:
+            raise
+        except BaseException:
+            self._broken = True
+            raise
+
     def _commit(self) -> None:
         if self._broken:
-            raise RuntimeError("a part of this unit of work failed, so it cannot commit")
+            raise RuntimeError(_BROKEN)
         if self._session is None and not self._events and not self._work:
             return
         session = self.session
         session.flush()
         append_events(session, self._events)
         append_work(session, self._work)
+        _commits.set(_commits.get() + 1)
         session.commit()
 
     def _close(self) -> None:
@@ -115,7 +131,7 @@ class UnitOfWork:
     def _announce(self) -> None:
         steps: list[Callable[[], None]] = []
         if self._tags:
-            steps.append(lambda: invalidate(list(self._tags)))
+            steps.append(lambda: invalidate(list(dict.fromkeys(self._tags))))
         if self._work:
             steps.append(lambda: wake_workers(self._work))
         if self._events:
@@ -130,6 +146,78 @@ class UnitOfWork:
                 log.exception("after_commit_failed")
 
 
+class Collection(UnitOfWork):
+    """A unit whose inner units succeed and fail as if each were alone, and commit together with it.
+
+    Each is a part behind a savepoint of its own. ``begun`` is called with the session as soon as
+    the transaction has begun, before the first write of anybody.
+    """
+
+    def __init__(self, begun: Callable[[Session], None]) -> None:
+        super().__init__()
+        self._begun = begun
+        self._part: _Part | None = None
+
+    @property
+    def session(self) -> Session:
+        begins = self._session is None
+        session = super().session
+        if begins:
+            self._begun(session)
+        if self._part is not None:
+            self._part.begin(session)
+        return session
+
+    @contextmanager
+    def _joined(self) -> Iterator[None]:
+        if self._part is not None:  # an inner unit of the part
+            with super()._joined():
+                yield
+            return
+        self._part = part = _Part()
+        entries: tuple[list[Any], ...] = (self._events, self._work, self._tags, self._callbacks)
+        lengths = [len(each) for each in entries]
+        try:
+            try:
+                yield
+            except CommittedRefusal:
+                part.keep(self._broken)
+                raise
+            part.keep(self._broken)
+        except CommittedRefusal:
+            raise
+        except BaseException:
+            part.take_back()
+            for each, length in zip(entries, lengths, strict=True):
+                del each[length:]
+            raise
+        finally:
+            self._part, self._broken = None, False
+
+
+class _Part:
+    """What one inner unit writes into a collection."""
+
+    def __init__(self) -> None:
+        self._savepoint: SessionTransaction | None = None
+        self.nested: NestedTransaction | None = None
+
+    def begin(self, session: Session) -> None:
+        if self._savepoint is None:
+            self._savepoint = session.begin_nested()
+            self.nested = session.connection().get_nested_transaction()
+
+    def keep(self, broken: bool) -> None:
+        if broken:
+            raise RuntimeError(_BROKEN)
+        if self._savepoint is not None:
+            self._savepoint.commit()
+
+    def take_back(self) -> None:
+        if self._savepoint is not None and self._savepoint.is_active:
+            self._savepoint.rollback()
+
+
 @contextmanager
 def unit_of_work() -> Iterator[UnitOfWork]:
     """Open a unit of work, or join the one that is open.
@@ -140,16 +228,29 @@ def unit_of_work() -> Iterator[UnitOfWork]:
     """
     outer = _current.get()
     if outer is not None:
-        try:
+        with outer._joined():
             yield outer
-        except CommittedRefusal:
-            raise
-        except BaseException:
-            outer._broken = True
-            raise
         return
+    with _outermost(UnitOfWork()) as unit:
+        yield unit
 
-    unit = UnitOfWork()
+
+@contextmanager
+def collection(begun: Callable[[Session], None]) -> Iterator[UnitOfWork]:
+    """Open a `Collection` as the outermost unit. Raises RuntimeError when a unit is open."""
+    if _current.get() is not None:
+        raise RuntimeError("a collection is the outermost unit of work")
+    with _outermost(Collection(begun)) as unit:
+        yield unit
+
+
+def commits_begun() -> int:
+    """How many commits this thread has begun; what is counted may have happened."""
+    return _commits.get()
+
+
+@contextmanager
+def _outermost(unit: UnitOfWork) -> Iterator[UnitOfWork]:
     token = _current.set(unit)
     refusal: CommittedRefusal | None = None
     try:
@@ -172,7 +273,10 @@ def unit_of_work() -> Iterator[UnitOfWork]:
 def _break(context: ExceptionContext) -> None:
     # PostgreSQL rolls back what is committed after a failed statement, and the driver says nothing.
     unit, connection = _current.get(), context.connection
-    if unit is None or connection is None or connection.in_nested_transaction():
+    if unit is None or connection is None:
         return
-    if connection.get_execution_options().get("trellis_unit"):
+    if not connection.get_execution_options().get("trellis_unit"):
+        return
+    part = unit._part if isinstance(unit, Collection) else None
+    if connection.get_nested_transaction() is (part.nested if part else None):
         unit._broken = True

@@ -24,6 +24,7 @@ from trellis.app import cache_url
 from trellis.cache import cached, init_cache, invalidate
 from trellis.cache.breaker import CircuitBreaker
 from trellis.db.engine import init_engine
+from trellis.settings import Settings
 from trellis.local.broker import Broker
 from trellis.unit_of_work import unit_of_work
 
@@ -292,7 +293,7 @@ def test_what_changed_while_the_server_was_away_is_not_served_when_it_is_back(
 class TestUnitOfWork:
     @pytest.fixture
     def uow(self, app: flask.Flask, tmp_path: Path) -> Callable[..., Any]:
-        init_engine(app, f"sqlite:///{tmp_path}/trellis.db")
+        init_engine(app, Settings(database_url=f"sqlite:///{tmp_path}/trellis.db"))
         return unit_of_work
 
     def test_what_it_reads_is_not_kept(self, uow: Callable[..., Any], shop: Shop) -> None:

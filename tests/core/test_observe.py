@@ -64,7 +64,7 @@ def make_app(broker: Broker, tmp_path: Path) -> Iterator[MakeApp]:
         redis = made.enter_context(Redis.from_url(redis_url, socket_timeout=30))
         app.extensions["trellis"] = Runtime(settings, redis, redis_url)
         init_observe(app)
-        init_engine(app, settings.core.database_url)
+        init_engine(app, settings.core)
         public = access(public="a test")
         app.add_url_rule("/things/<int:number>", "thing", public(thing), methods=["GET"])
         app.add_url_rule("/refused", "refused", public(refused))

@@ -1,4 +1,4 @@
-"""How the engine is set up: SQLite so that units of work never meet 'database is locked'."""
+"""How the engine is set up: PostgreSQL with bounds, SQLite so that no unit meets a lock."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from typing import Any
 
 from flask import Flask
 from sqlalchemy import event
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Connection, Engine, make_url
 
 from trellis.db.base import db
+from trellis.settings import Settings
 
 # How long a unit of work waits for another process's to end before it fails.
 SQLITE_BUSY_SECONDS = 30
+
+_POOL_SECONDS = 3
+_LOCK_SECONDS = 10
+_IDLE_IN_TRANSACTION_SECONDS = 15
 
 # How long emptying the log waits for readers; everybody who writes waits with it.
 _LOG_BUSY_SECONDS = 2
@@ -21,22 +26,48 @@ UNIT = {"trellis_unit": True}
 """Execution option of a connection that belongs to a unit of work."""
 
 
-def init_engine(app: Flask, database_url: str) -> None:
-    """Bind the engine to the application."""
-    app.config["SQLALCHEMY_DATABASE_URI"] = database_url
+def init_engine(app: Flask, core: Settings) -> None:
+    """Bind the engine to the application; nothing is connected yet."""
+    url = make_url(core.database_url)
+    if url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    app.config["SQLALCHEMY_DATABASE_URI"] = url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {
-        "pool_pre_ping": not _is_sqlite(database_url),
         # An error would otherwise carry what people wrote into logs and dead letters.
         "hide_parameters": True,
+        **(_postgresql(core) if url.get_backend_name() == "postgresql" else {}),
     }
     db.init_app(app)
     with app.app_context():
-        if _is_sqlite(database_url):
+        if db.engine.dialect.name == "sqlite":
             _listen(db.engine)
 
 
-def _is_sqlite(database_url: str) -> bool:
-    return database_url.startswith("sqlite")
+def _postgresql(core: Settings) -> dict[str, Any]:
+    """A bounded pool, and an end to whatever waits on a database that is slow, stopped or gone."""
+    timeouts = {
+        "statement_timeout": core.database_statement_seconds * 1000,
+        "lock_timeout": _LOCK_SECONDS * 1000,
+        # A process that was stopped in a transaction would hold its locks for ever.
+        "idle_in_transaction_session_timeout": _IDLE_IN_TRANSACTION_SECONDS * 1000,
+    }
+    return {
+        "pool_size": core.database_pool_size,
+        "max_overflow": 0,
+        "pool_timeout": _POOL_SECONDS,
+        "pool_pre_ping": True,
+        "pool_recycle": 1800,
+        "connect_args": {
+            "connect_timeout": 3,
+            "application_name": "trellis",
+            "options": " ".join(f"-c {name}={ms:.0f}" for name, ms in timeouts.items()),
+            # A peer that vanished without a word is noticed in seconds, not in hours.
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 10_000,
+        },
+    }
 
 
 def _listen(engine: Engine) -> None:

@@ -124,6 +124,12 @@ class Settings(_Section):
         default_factory=lambda earlier: f"sqlite:///{earlier['data_dir']}/trellis.db",
         description="SQLAlchemy address of the database. Unset: SQLite in the data directory.",
     )
+    database_pool_size: int = Field(
+        default=10, ge=1, le=200, description="Connections to PostgreSQL that one process holds."
+    )
+    database_statement_seconds: float = Field(
+        default=30, ge=1, description="PostgreSQL ends a statement that runs for longer."
+    )
     redis_url: Annotated[str, AfterValidator(_redis_address)] | None = Field(
         default=None,
         description="Redis or Valkey, by redis://, rediss:// or unix://. Unset: the embedded one.",

@@ -33,6 +33,7 @@ from trellis.api.strict_json import StrictJSON
 from trellis.db import UTCDateTime
 from trellis.db.base import db
 from trellis.db.engine import init_engine
+from trellis.settings import Settings
 from trellis.errors import InvalidInput
 from trellis.unit_of_work import unit_of_work
 
@@ -92,7 +93,7 @@ def app(make_app: Callable[..., Flask], tmp_path: Path) -> Iterator[Flask]:
         return paginate(statement, C.made_at.desc(), C.id.desc(), cursor=cursor, limit=limit)
 
     app = make_app(things)
-    init_engine(app, f"sqlite:///{tmp_path}/pages.sqlite")
+    init_engine(app, Settings(database_url=f"sqlite:///{tmp_path}/pages.sqlite"))
     with app.app_context():
         THINGS.create(db.engine)
         write(insert(THINGS), [row(number) for number in random.sample(range(50), 50)])
