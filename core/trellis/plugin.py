@@ -92,6 +92,8 @@ class Plugin:
     publishes: ClassVar[tuple[str, ...]] = ()
     subscribes: ClassVar[Mapping[str, str]] = {}
     """Event type with version (``"media.asset_ready/1"``) to a function of ``listeners``."""
+    follows: ClassVar[str | None] = None
+    """A task of the plugin, without arguments, that runs whenever the feed has grown."""
     personal_data: ClassVar[PersonalData | None] = None
     mounts: ClassVar[tuple[str, ...]] = ()
     """Root paths outside ``/v1/<name>`` that an open protocol prescribes."""

@@ -56,6 +56,8 @@ class Runtime:
     """Event class to wire type, ``media.asset_ready/1``."""
     listeners: dict[str, list[str]] = field(default_factory=dict)
     """Wire type to the names of the listener tasks."""
+    followers: list[str] = field(default_factory=list)
+    """Names of the tasks that run whenever the feed has grown."""
     schedules: list[Every | Cron] = field(default_factory=list)
     commands: dict[str, click.Command] = field(default_factory=dict)
     personal_data: dict[str, PersonalDataRooms] = field(default_factory=dict)

@@ -238,6 +238,16 @@ FAULTS = [
         "tasks",
         "schedules 'never.tidy' by '61 * * * *', which is no cron expression",
     ),
+    Fault(
+        Written("nosy", 'follows = "media.sweep_orphans"'),
+        "tasks",
+        "follows the feed by 'media.sweep_orphans', which it does not declare",
+    ),
+    Fault(
+        Written("wordy", 'follows = "wordy.tidy"', tasks=TASKS.replace("tidy()", "tidy(position)")),
+        "tasks",
+        "follows the feed by 'wordy.tidy', which takes arguments",
+    ),
     # --- events
     Fault(
         Written("evebroken", 'publishes = ("events:Happened",)', events=BROKEN), "events", NO_MODULE

@@ -1,7 +1,8 @@
-"""Tasks phase: the declared tasks and schedules of each plugin."""
+"""Tasks phase: the declared tasks of each plugin, and when they run by themselves."""
 
 from __future__ import annotations
 
+import inspect
 from types import ModuleType
 
 from croniter import croniter
@@ -14,11 +15,13 @@ from trellis.runtime import LoadedPlugin, Runtime
 
 
 def register(runtime: Runtime, plugin: LoadedPlugin) -> None:
-    """Import ``tasks.py``; every schedule names one of its tasks."""
+    """Import ``tasks.py``; every schedule names one of its tasks, and so does ``follows``."""
     module = room(plugin, "tasks")
     if module is not None:
         register_module(runtime, plugin.name, module)
     register_schedules(runtime, plugin.name, plugin.plugin.schedules)
+    if plugin.plugin.follows is not None:
+        register_follower(runtime, plugin.name, plugin.plugin.follows)
 
 
 def register_module(runtime: Runtime, owner: str, module: ModuleType) -> None:
@@ -37,6 +40,15 @@ def register_schedules(runtime: Runtime, owner: str, schedules: tuple[Every | Cr
             raise PluginFaultError(f"schedules task {schedule.task!r}, which it does not declare")
         _check_times(schedule)
         runtime.schedules.append(schedule)
+
+
+def register_follower(runtime: Runtime, owner: str, name: str) -> None:
+    """Take over the task that follows the feed; its owner declares it, without arguments."""
+    if not name.startswith(f"{owner}.") or name not in runtime.tasks:
+        raise PluginFaultError(f"follows the feed by {name!r}, which it does not declare")
+    if inspect.signature(runtime.tasks[name].function).parameters:
+        raise PluginFaultError(f"follows the feed by {name!r}, which takes arguments")
+    runtime.followers.append(name)
 
 
 def _check_times(schedule: Every | Cron) -> None:

@@ -13,35 +13,43 @@ from trellis.feed.sequencer import sequence
 from trellis.jobs.run import run
 from trellis.outbox.lease import claim
 from trellis.outbox.models import OutboxRow
+from trellis.runtime import runtime
 
 _MOST = 10_000
 
 
 def run_due(app: Flask, *, failures: bool = False) -> list[str]:
-    """Run all due work of both classes until none is left; returns the names of the tasks run."""
+    """Run all due work of both classes until none is left; returns the names of the tasks run.
+
+    Tasks that follow the feed run, too, and are not named: they come with every event.
+    """
     names: list[str] = []
     with app.app_context():
-        while held := [*claim("light", 50), *claim("heavy", 50)]:
+        while (held := [*claim("light", 50), *claim("heavy", 50)]) or sequence():
             for one in held:
                 run(one)
                 names.append(one.task)
             assert len(names) < _MOST, "tasks keep making tasks"
-        sequence()
         failed = fetch_all(
             select(OutboxRow.task, OutboxRow.error).where(
                 OutboxRow.error.is_not(None), OutboxRow.done_at.is_(None)
             )
         )
+        followers = runtime().followers
     assert failures or not failed, f"tasks failed: {[tuple(row) for row in failed]}"
-    return names
+    return [name for name in names if name not in followers]
 
 
 def waiting(app: Flask) -> list[str]:
-    """Names of the tasks that are neither done nor given up, in the order of their making."""
+    """Names of the tasks that are neither done nor given up, in the order of their making.
+
+    Those that follow the feed are not among them: the sequencer asks for them, not a call.
+    """
     with app.app_context():
         rows = fetch_all(
             select(OutboxRow.task)
             .where(OutboxRow.done_at.is_(None), OutboxRow.dead_at.is_(None))
+            .where(OutboxRow.task.not_in(runtime().followers))
             .order_by(OutboxRow.id)
         )
     return [row.task for row in rows]
