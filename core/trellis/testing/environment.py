@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,21 +16,20 @@ from trellis.db import migrations
 from trellis.db.base import db
 from trellis.local.broker import Broker
 from trellis.runtime import Runtime
+from trellis.testing.databases import Database
 
 
 class Environment:
     """An application over a migrated database that every test gets unused."""
 
-    def __init__(self, data_dir: Path, app: Flask) -> None:
-        self.data_dir, self.app = data_dir, app
-        self._database = data_dir / "trellis.db"
-        self._template = data_dir / "template.db"
+    def __init__(self, data_dir: Path, app: Flask, database: Database) -> None:
+        self.data_dir, self.app, self._database = data_dir, app, database
         self._used = False
         self._ports = dict(self._runtime.ports)
 
     @classmethod
     @contextmanager
-    def started(cls, data_dir: Path) -> Iterator[Environment]:
+    def started(cls, data_dir: Path, database: Database) -> Iterator[Environment]:
         """Start the broker, make the application and migrate its database."""
         with pytest.MonkeyPatch.context() as patch, Broker(data_dir) as broker:
             # What this machine's user has set for a server of their own is no matter of the tests.
@@ -41,10 +39,14 @@ class Environment:
             patch.setenv("TRELLIS_CONFIG", str(data_dir / "trellis.toml"))
             patch.setenv("TRELLIS_ENVIRONMENT", "testing")
             patch.setenv("TRELLIS_DATA_DIR", str(data_dir))
+            patch.setenv("TRELLIS_DATABASE_URL", database.url)
             patch.setenv("TRELLIS_REDIS_URL", broker.url)
             app = create_app()
-            environment = cls(data_dir, app)
-            environment._make_template()
+            with app.app_context():
+                migrations.upgrade()
+            environment = cls(data_dir, app, database)
+            environment._dispose()
+            database.save()
             yield environment
             environment._dispose()
 
@@ -57,24 +59,13 @@ class Environment:
         """Undo what the test before did: in the database, the broker, the storage and the sinks."""
         if self._used:
             self._dispose()
-            for suffix in ("-wal", "-shm"):
-                Path(f"{self._database}{suffix}").unlink(missing_ok=True)
-            shutil.copyfile(self._template, self._database)
+            self._database.restore()
             self._runtime.redis.flushall()
             self._runtime.ports = dict(self._ports)
             for directory in ("objects", "mailbox", "push"):
                 for entry in (self.data_dir / directory).glob("*"):
                     shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         self._used = True
-
-    def _make_template(self) -> None:
-        with self.app.app_context():
-            migrations.upgrade()
-        self._dispose()
-        with sqlite3.connect(self._database) as connection:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        connection.close()
-        shutil.copyfile(self._database, self._template)
 
     def _dispose(self) -> None:
         with self.app.app_context():

@@ -16,13 +16,36 @@ if TYPE_CHECKING:
     from trellis.testing.identity import Headers
     from trellis.testing.scenario import Scenario
 
+_EMBEDDED = "embedded"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--postgresql`` runs the application on PostgreSQL instead of SQLite."""
+    parser.addoption(
+        "--postgresql",
+        nargs="?",
+        const=_EMBEDDED,
+        metavar="URL",
+        help="run the application on PostgreSQL: the server of this address, else one of its own",
+    )
+
 
 @pytest.fixture(scope="session")
-def trellis_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
+def trellis_environment(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[Environment]:
     """One application with a database and a broker of its own for each test process."""
+    from trellis.testing.databases import on_postgresql, on_sqlite
     from trellis.testing.environment import Environment
 
-    with Environment.started(tmp_path_factory.mktemp("trellis")) as environment:
+    directory = tmp_path_factory.mktemp("trellis")
+    server: str | None = pytestconfig.getoption("--postgresql")
+    chosen = (
+        on_sqlite(directory)
+        if server is None
+        else on_postgresql(None if server == _EMBEDDED else server)
+    )
+    with chosen as database, Environment.started(directory, database) as environment:
         yield environment
 
 
