@@ -9,6 +9,7 @@ from sqlalchemy import CTE, Select, func, select, update
 from trellis.db.base import db
 from trellis.db.reads import fetch_one
 from trellis.feed.models import FeedEntry, FeedHead
+from trellis.runtime import runtime
 from trellis.unit_of_work import unit_of_work
 
 _BATCH = 1000
@@ -52,6 +53,8 @@ def _sequence_batch() -> int:
             .execution_options(synchronize_session=False)
         ).all()
         uow.session.execute(update(FeedHead).values(position=FeedHead.position + len(given)))
+        for follower in runtime().followers if given else ():
+            uow.enqueue(follower)
         return len(given)
 
 
