@@ -7,7 +7,7 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-import trellis.api.models
+import trellis.api.tasks
 import trellis.db.installation
 import trellis.outbox.tasks
 import trellis.privacy.tasks
@@ -26,7 +26,10 @@ from trellis.runtime import Runtime
 from trellis.settings import LoadedSettings
 from trellis.storage import ObjectStorage
 
-CORE_SCHEDULES = (Every("core.purge_outbox", hours=1),)
+CORE_SCHEDULES = (
+    Every("core.purge_answers", hours=1),
+    Every("core.purge_outbox", hours=1),
+)
 
 
 def create_app() -> Flask:
@@ -74,6 +77,7 @@ def cache_url(redis_url: str) -> str:
 
 def register_core_tasks(runtime: Runtime) -> None:
     """The core's own durable work."""
+    register_module(runtime, "core", trellis.api.tasks)
     register_module(runtime, "core", trellis.outbox.tasks)
     register_module(runtime, "core", trellis.privacy.tasks)
     register_schedules(runtime, "core", CORE_SCHEDULES)

@@ -122,6 +122,22 @@ class Conflict(DomainError):
     title = "The request conflicts with the present state"
 
 
+class ResyncRequired(DomainError):
+    """Changes after the cursor are gone: fetch everything anew, then go on with `cursor`."""
+
+    code = "core.resync_required"
+    status = 410
+    title = "Changes after this cursor are not known any more"
+
+
+class RequestInFlight(DomainError):
+    """The first request with this `Idempotency-Key` has not been answered yet."""
+
+    code = "core.request_in_flight"
+    status = 409
+    title = "The request with this Idempotency-Key is still under way"
+
+
 class PreconditionFailed(DomainError):
     """A precondition header (`If-Match` …) does not hold."""
 
@@ -176,6 +192,14 @@ class InvalidInput(DomainError):
     def field(cls, pointer: str, detail: str, *, location: Location = "body") -> InvalidInput:
         """Blame one value, by its JSON pointer: `InvalidInput.field("/email", "…")`."""
         return cls(errors=[FieldError(location=location, pointer=pointer, detail=detail)])
+
+
+class IdempotencyKeyReused(DomainError):
+    """The `Idempotency-Key` came before, with another request."""
+
+    code = "core.idempotency_key_reused"
+    status = 422
+    title = "This Idempotency-Key was used for another request"
 
 
 class InternalError(DomainError):

@@ -159,6 +159,11 @@ class Collection(UnitOfWork):
         self._part: _Part | None = None
 
     @property
+    def has_begun(self) -> bool:
+        """Whether anybody has written, or is about to."""
+        return self._session is not None or bool(self._events or self._work)
+
+    @property
     def session(self) -> Session:
         begins = self._session is None
         session = super().session
@@ -231,16 +236,18 @@ def unit_of_work() -> Iterator[UnitOfWork]:
         with outer._joined():
             yield outer
         return
-    with _outermost(UnitOfWork()) as unit:
+    unit = UnitOfWork()
+    with _outermost(unit):
         yield unit
 
 
 @contextmanager
-def collection(begun: Callable[[Session], None]) -> Iterator[UnitOfWork]:
+def collection(begun: Callable[[Session], None]) -> Iterator[Collection]:
     """Open a `Collection` as the outermost unit. Raises RuntimeError when a unit is open."""
     if _current.get() is not None:
         raise RuntimeError("a collection is the outermost unit of work")
-    with _outermost(Collection(begun)) as unit:
+    unit = Collection(begun)
+    with _outermost(unit):
         yield unit
 
 
@@ -250,12 +257,12 @@ def commits_begun() -> int:
 
 
 @contextmanager
-def _outermost(unit: UnitOfWork) -> Iterator[UnitOfWork]:
+def _outermost(unit: UnitOfWork) -> Iterator[None]:
     token = _current.set(unit)
     refusal: CommittedRefusal | None = None
     try:
         try:
-            yield unit
+            yield
         except CommittedRefusal as error:
             refusal = error
         unit._commit()

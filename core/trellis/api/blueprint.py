@@ -19,10 +19,12 @@ from trellis.api.documentation import (
     document_access,
     document_blob,
     document_errors,
+    document_idempotency,
     fill_examples,
     operation_id,
     possible_errors,
 )
+from trellis.api.idempotency import SAFE_METHODS
 from trellis.api.pages import Page, next_link, page_schema
 from trellis.api.requests import Operation, body_limit
 from trellis.api.schemas import PageArguments
@@ -178,6 +180,8 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
             text["description"] = "\n\n".join(filter(None, [text.get("description"), sentence]))
         if content_type := declared(view, method.upper(), "blob"):
             document_blob(doc, content_type)
+        if method.upper() not in SAFE_METHODS:
+            document_idempotency(doc)
         document_errors(doc, doc_info["errors"])
         return doc
 

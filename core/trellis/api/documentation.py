@@ -12,6 +12,7 @@ from trellis import errors
 from trellis.api.access import Public, Requires, User, access_rule
 from trellis.api.declarations import View, declared
 from trellis.api.examples import example_of
+from trellis.api.idempotency import HEADER, LONGEST_KEY, SAFE_METHODS
 from trellis.api.problems import CORE_ERRORS, MEDIA_TYPE, problem_type
 from trellis.errors import DomainError, FieldError
 
@@ -86,6 +87,8 @@ def possible_errors(
         stated += [errors.ContentTooLarge, errors.UnsupportedMediaType]
     if arguments_in(doc, "json"):
         stated.append(errors.MalformedBody)
+    if method not in SAFE_METHODS:
+        stated += [errors.BadRequest, errors.RequestInFlight, errors.IdempotencyKeyReused]
     if declared(view, method, "blob"):
         stated += [errors.PreconditionFailed, errors.RangeNotSatisfiable]
     return tuple(dict.fromkeys(stated))
@@ -128,6 +131,19 @@ def _problem_example(error: type[DomainError]) -> dict[str, Any]:
         fault = FieldError(location="body", pointer="/email", detail="Not a valid email address.")
         value["errors"] = [fault]
     return {"summary": error.title, "value": value}
+
+
+def document_idempotency(operation: dict[str, Any]) -> None:
+    """Write the header that every unsafe operation takes."""
+    operation.setdefault("parameters", []).append(
+        {
+            "in": "header",
+            "name": HEADER,
+            "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY},
+            "description": "A new random id (UUID) for each thing that is asked for. Sent again "
+            "with the same request within 24 hours, it gets the stored answer.",
+        }
+    )
 
 
 def document_blob(operation: dict[str, Any], content_type: str) -> None:

@@ -9,6 +9,7 @@ from flask import Flask
 from trellis.api.access import enforce_access
 from trellis.api.blueprint import Blueprint
 from trellis.api.docs_page import docs_page
+from trellis.api.execution import install_execution
 from trellis.api.headers import finish_headers
 from trellis.api.openapi import Api, ApiFault, serve_document
 from trellis.api.problems import install_problems
@@ -29,6 +30,7 @@ def init_api(
     """
     app.json = StrictJSON(app)
     install_problems(app)
+    install_execution(app)
     app.before_request(enforce_access)
     app.before_request(check_request)
     app.after_request(finish_headers)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import delete, select
 
+from trellis.api.models import StoredAnswer
 from trellis.db.clock import utcnow
 from trellis.db.engine import empty_log
 from trellis.db.ids import new_id
@@ -140,7 +141,7 @@ def _erase_of(plugin: str) -> Callable[[UUID], Mapping[str, int]]:
 
 
 def _erase_core(subject: UUID) -> Mapping[str, int]:
-    """What the core holds of a person: feed entries and durable work, dead letters included.
+    """What the core holds of a person: feed entries, stored answers, work and dead letters.
 
     And once more what plugins hold: one that was erased early may have been sent something by
     another one, of which nothing was erased yet.
@@ -150,4 +151,6 @@ def _erase_core(subject: UUID) -> Mapping[str, int]:
             rooms.erase(subject)
         entries = uow.session.execute(delete(FeedEntry).where(FeedEntry.subject == subject))
         work = uow.session.execute(delete(OutboxRow).where(OutboxRow.subject == subject))
-        return {"feed_entries": entries.rowcount, "work": work.rowcount}  # type: ignore[attr-defined]
+        answers = uow.session.execute(delete(StoredAnswer).where(StoredAnswer.subject == subject))
+        done = {"feed_entries": entries, "work": work, "answers": answers}
+        return {what: result.rowcount for what, result in done.items()}  # type: ignore[attr-defined]

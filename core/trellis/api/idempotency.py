@@ -1,0 +1,200 @@
+"""`Idempotency-Key`: a client sends an unsafe request twice, and it happens once.
+
+By draft-ietf-httpapi-idempotency-key-header-06. The answer is stored in the commit of what the
+request did, so it survives a crash between the commit and the reply. A refusal that wrote nothing,
+and every 5xx, is not stored: the next request with the key runs anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from flask import Flask, Response, g, request
+from sqlalchemy import insert, select, text
+from sqlalchemy.orm import Session
+from werkzeug.exceptions import HTTPException
+
+from trellis.api.models import StoredAnswer
+from trellis.db.clock import database_now
+from trellis.db.reads import fetch_one
+from trellis.errors import BadRequest, DomainError, IdempotencyKeyReused, RequestInFlight
+from trellis.runtime import runtime
+from trellis.unit_of_work import Collection, collection
+
+HEADER = "Idempotency-Key"
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+KEEP_SECONDS = 24 * 3600
+"""For so long a repeated request gets the stored answer."""
+
+LONGEST_KEY = 255
+_NONCE_BYTES = 12
+
+
+class _LostRaceError(Exception):
+    """Another process runs the same request, or has finished it since we looked."""
+
+
+class _UnpinnedError(Exception):
+    """The view answered 5xx: nothing of it may stay."""
+
+    def __init__(self, response: Response) -> None:
+        self.response = response
+
+
+def idempotency_key() -> str | None:
+    """The key of the present request, without the quotes of a structured field (RFC 9651).
+
+    Raises BadRequest for one that is empty, long or not printable ASCII.
+    """
+    sent = request.headers.get(HEADER)
+    if sent is None:
+        return None
+    key = sent[1:-1] if len(sent) > 1 and sent[0] == sent[-1] == '"' else sent
+    if not 0 < len(key) <= LONGEST_KEY or not key.isascii() or not key.isprintable():
+        raise BadRequest(f"{HEADER} takes 1 to {LONGEST_KEY} printable ASCII characters.")
+    return key
+
+
+def answered_once(app: Flask, key: str, view: Callable[[], Any]) -> Response:
+    """The answer of the first request with this key from this caller to this operation.
+
+    Raises `RequestInFlight` and `IdempotencyKeyReused`.
+    """
+    row_id, fingerprint = _row_id(key), _fingerprint()
+    if (stored := _stored(row_id, fingerprint, key)) is not None:
+        return stored
+    with _under_way(row_id):
+        try:
+            with collection(lambda session: _claim(session, row_id)) as uow:
+                response = _answer(app, uow, view)
+                if uow.has_begun or response.status_code < 400:
+                    _store(uow.session, row_id, fingerprint, key, response)
+                return response
+        except _UnpinnedError as unpinned:
+            return unpinned.response
+        except _LostRaceError:
+            stored = _stored(row_id, fingerprint, key)
+            if stored is None:
+                raise RequestInFlight(retry_after=1) from None
+            return stored
+
+
+def _answer(app: Flask, uow: Collection, view: Callable[[], Any]) -> Response:
+    try:
+        response = app.make_response(view())
+    except (DomainError, HTTPException) as refusal:
+        if not uow.has_begun:
+            raise  # nothing is written that would have to be remembered
+        response = app.make_response(app.handle_user_exception(refusal))
+    if response.status_code >= 500:
+        raise _UnpinnedError(response)
+    return response
+
+
+def _row_id(key: str) -> str:
+    principal = g.get("principal")
+    caller = f"{principal.kind}:{principal.id}" if principal else "anonymous"
+    parts = (caller, request.method, str(request.endpoint), key)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _fingerprint() -> str:
+    """A hash of what was asked; of a form its fields, as the boundary is another each time."""
+    digest = hashlib.sha256(request.full_path.encode())
+    if request.mimetype in ("multipart/form-data", "application/x-www-form-urlencoded"):
+        digest.update(json.dumps(list(request.form.items(multi=True))).encode())
+        for name, file in request.files.items(multi=True):
+            digest.update(json.dumps([name, file.filename, file.mimetype]).encode())
+            digest.update(hashlib.file_digest(file.stream, "sha256").digest())  # type: ignore[arg-type]
+            file.seek(0)
+    else:
+        digest.update(request.get_data())
+    return digest.hexdigest()
+
+
+_in_flight: set[str] = set()
+_in_flight_lock = threading.Lock()
+
+
+@contextmanager
+def _under_way(row_id: str) -> Iterator[None]:
+    """Refuse a second request of this process from the start, before it hashes or uploads."""
+    with _in_flight_lock:
+        if row_id in _in_flight:
+            raise RequestInFlight(retry_after=1)
+        _in_flight.add(row_id)
+    try:
+        yield
+    finally:
+        with _in_flight_lock:
+            _in_flight.discard(row_id)
+
+
+def _claim(session: Session, row_id: str) -> None:
+    """Be the one transaction for this key; on SQLite every writer is alone already."""
+    if session.get_bind().dialect.name == "postgresql":
+        number = int.from_bytes(bytes.fromhex(row_id)[:8], signed=True)
+        taken = session.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": number})
+        if not taken:
+            raise _LostRaceError
+    if session.scalar(select(StoredAnswer.id).where(StoredAnswer.id == row_id)) is not None:
+        raise _LostRaceError
+
+
+def _store(session: Session, row_id: str, fingerprint: str, key: str, response: Response) -> None:
+    principal = g.get("principal")
+    head = json.dumps([response.status_code, list(response.headers.items())]).encode()
+    plain = len(head).to_bytes(4) + head + response.get_data()
+    secret = runtime().settings.core.secret_keys[0].get_secret_value()
+    nonce = os.urandom(_NONCE_BYTES)
+    session.execute(
+        insert(StoredAnswer).values(
+            id=row_id,
+            fingerprint=fingerprint,
+            subject=principal.id if principal else None,
+            answer=nonce + _cipher(secret, key).encrypt(nonce, plain, row_id.encode()),
+            created_at=database_now(),
+        )
+    )
+
+
+def _stored(row_id: str, fingerprint: str, key: str) -> Response | None:
+    found = fetch_one(
+        select(StoredAnswer.fingerprint, StoredAnswer.answer).where(StoredAnswer.id == row_id)
+    )
+    if found is None:
+        return None
+    if found.fingerprint != fingerprint:
+        raise IdempotencyKeyReused
+    plain = _decrypted(found.answer, row_id, key)
+    length = 4 + int.from_bytes(plain[:4])
+    status, headers = json.loads(plain[4:length])
+    response = Response(plain[length:], status, headers)
+    response.headers["Idempotency-Replayed"] = "true"
+    return response
+
+
+def _decrypted(answer: bytes, row_id: str, key: str) -> bytes:
+    nonce, sealed = answer[:_NONCE_BYTES], answer[_NONCE_BYTES:]
+    for secret in runtime().settings.core.secret_keys:
+        try:
+            return _cipher(secret.get_secret_value(), key).decrypt(nonce, sealed, row_id.encode())
+        except InvalidTag:
+            continue
+    raise ValueError("no key in secret_keys opens a stored answer")
+
+
+def _cipher(secret: str, key: str) -> AESGCM:
+    """Neither the database nor our own keys alone open an answer: it takes the client's key too."""
+    derived = HKDF(SHA256(), length=32, salt=key.encode(), info=b"trellis stored answer 1")
+    return AESGCM(derived.derive(secret.encode()))
