@@ -97,6 +97,13 @@ def _long_enough(key: SecretStr) -> SecretStr:
     return key
 
 
+def _private_target(value: str) -> str:
+    from trellis.outgoing.targets import Exceptions  # which lies beside what needs this module
+
+    Exceptions.of([value])
+    return value
+
+
 class Settings(_Section):
     """The core's settings; `a.b` is also the variable `TRELLIS_A__B` and the secret file `a__b`."""
 
@@ -164,6 +171,11 @@ class Settings(_Section):
     )
     stream_max_connections: int = Field(
         default=1000, ge=1, description="Event streams that one process holds open at a time."
+    )
+    outgoing_allow: list[Annotated[str, AfterValidator(_private_target)]] = Field(
+        default=[],
+        description="Hosts, addresses and networks of your own that calls to addresses of users "
+        "may reach, though they are private, and without TLS.",
     )
 
     @field_validator("data_dir")
