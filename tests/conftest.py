@@ -13,6 +13,9 @@ from trellis.runtime import Runtime
 
 Declare = Callable[..., str]
 
+# Modules beside the tests whose asserts should say as much as theirs.
+pytest.register_assert_rewrite("tests.faults", "tests.patient", "tests.processes")
+
 # A distribution of its own: its tests run where it is installed (contract/test_example_plugin.py).
 collect_ignore = ["example_plugin"]
 

@@ -1,0 +1,115 @@
+"""The rig itself: without a fault nothing is wrong, and the proxy does what it says."""
+
+from __future__ import annotations
+
+import socket
+import socketserver
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from tests.faults.conftest import SteadyLoad
+from tests.installation import Installation
+from tests.processes import until
+from tests.proxy import Proxy
+
+
+def test_f00_no_fault_at_all(site: Installation, steady_load: SteadyLoad) -> None:
+    with steady_load(site) as load:
+        load.until_round()
+    assert set(load.journal.answers()) <= {200, 201, 202, 204}
+
+
+class _Echo(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        while data := self.request.recv(1024):
+            self.request.sendall(data)
+
+
+@pytest.fixture
+def echo() -> Iterator[int]:
+    """The port of a server that says what it is told."""
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Echo) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def proxy(echo: int) -> Iterator[Proxy]:
+    """In front of the echo, and of a port where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nobody = taken.getsockname()[1]
+    with closing(Proxy(nobody, echo)) as proxy:
+        yield proxy
+
+
+def connect(proxy: Proxy) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", proxy.port), timeout=10)
+
+
+def said(connection: socket.socket, words: bytes) -> bytes:
+    connection.sendall(words)
+    return connection.recv(1024)
+
+
+def test_the_proxy_passes_on_from_whoever_accepts(proxy: Proxy) -> None:
+    for _ in range(4):
+        with connect(proxy) as connection:
+            assert said(connection, b"hello") == b"hello"
+
+
+def test_the_proxy_refuses_and_comes_back(proxy: Proxy) -> None:
+    with connect(proxy) as before:
+        assert said(before, b"hello") == b"hello"
+        proxy.refuse()
+        with pytest.raises(ConnectionResetError):
+            before.recv(1)
+    with pytest.raises(ConnectionRefusedError):
+        connect(proxy)
+    proxy.restore()
+    with connect(proxy) as after:
+        assert said(after, b"hello") == b"hello"
+    until(lambda: proxy.connections == 0, "no connection left")
+
+
+def test_the_proxy_holds_back_what_a_blackhole_swallows(proxy: Proxy) -> None:
+    proxy.blackhole()
+    with connect(proxy) as connection:
+        connection.sendall(b"hello")
+        connection.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            connection.recv(1024)
+        proxy.restore()
+        connection.settimeout(10)
+        assert connection.recv(1024) == b"hello"
+
+
+def test_the_proxy_delays(proxy: Proxy) -> None:
+    proxy.delay(0.1, jitter=0.02)
+    with connect(proxy) as connection:
+        began = time.monotonic()
+        assert said(connection, b"hello") == b"hello"
+        assert time.monotonic() - began > 0.15  # there and back
+
+
+def test_the_proxy_cuts_after_some_bytes(proxy: Proxy) -> None:
+    proxy.cut_after(3)
+    with connect(proxy) as connection:
+        assert said(connection, b"hello") == b"hel"
+        with pytest.raises(ConnectionResetError):
+            connection.recv(1)
+
+
+def test_the_proxy_cuts_the_reply_to_some_words(proxy: Proxy) -> None:
+    proxy.cut_replies(lambda data: b"COMMIT" in data)
+    with connect(proxy) as connection:
+        assert said(connection, b"hello") == b"hello"
+        with pytest.raises(ConnectionResetError):
+            said(connection, b"COMMIT")
+    assert proxy.cuts == 1
