@@ -9,6 +9,7 @@ from redis.retry import Retry
 
 import trellis.api.tasks
 import trellis.db.installation
+import trellis.feed.tasks
 import trellis.outbox.tasks
 import trellis.privacy.tasks
 from trellis.cache import init_cache
@@ -29,6 +30,7 @@ from trellis.storage import ObjectStorage
 CORE_SCHEDULES = (
     Every("core.purge_answers", hours=1),
     Every("core.purge_outbox", hours=1),
+    Every("core.trim_feed", hours=1),
 )
 
 
@@ -78,6 +80,7 @@ def cache_url(redis_url: str) -> str:
 def register_core_tasks(runtime: Runtime) -> None:
     """The core's own durable work."""
     register_module(runtime, "core", trellis.api.tasks)
+    register_module(runtime, "core", trellis.feed.tasks)
     register_module(runtime, "core", trellis.outbox.tasks)
     register_module(runtime, "core", trellis.privacy.tasks)
     register_schedules(runtime, "core", CORE_SCHEDULES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,11 @@ from sqlalchemy import select
 from sqlalchemy.engine import Row
 
 from trellis.db.reads import fetch_all, fetch_one, fetch_value
+from trellis.errors import ResyncRequired
 from trellis.feed.models import FeedEntry, FeedHead
+
+MOST = 500
+"""Entries that one read returns at most."""
 
 _ENTRIES = select(
     FeedEntry.position,
@@ -26,15 +31,36 @@ _ENTRIES = select(
 ).order_by(FeedEntry.position)
 
 
-def entries_after(
-    position: int, audiences: Collection[str], limit: int = 500
-) -> Sequence[Row[Any]]:
-    """Entries above ``position`` that one of the audiences may see, in order."""
-    return fetch_all(
-        _ENTRIES.where(FeedEntry.position > position, FeedEntry.audience.in_(audiences)).limit(
-            limit
-        )
+@dataclass(frozen=True)
+class Changes:
+    """Some entries in order, the cursor after them, and whether there are more by now."""
+
+    entries: Sequence[Row[Any]]
+    cursor: int
+    more: bool
+
+
+def changes(cursor: int, audiences: Collection[str], limit: int = MOST) -> Changes:
+    """The entries after ``cursor`` that one of the audiences may see.
+
+    Raises ResyncRequired for a cursor after which entries are gone, and for one that this feed has
+    not given: the database was restored, or it is another one.
+    """
+    newest = head()
+    if cursor > newest:
+        raise ResyncRequired(reason="unknown", cursor=str(newest))
+    entries = fetch_all(
+        _ENTRIES.where(
+            FeedEntry.position > cursor,
+            FeedEntry.position <= newest,
+            FeedEntry.audience.in_(audiences),
+        ).limit(limit)
     )
+    # After the entries: some of them may have been trimmed while they were read.
+    if cursor < _trimmed():
+        raise ResyncRequired(reason="too_old", cursor=str(newest))
+    more = len(entries) == limit
+    return Changes(entries, entries[-1].position if more else newest, more)
 
 
 def entries_between(low: int, high: int) -> Sequence[Row[Any]]:
@@ -48,6 +74,10 @@ def entries_between(low: int, high: int) -> Sequence[Row[Any]]:
 def head() -> int:
     """The newest position that was given."""
     return int(fetch_value(select(FeedHead.position)) or 0)
+
+
+def _trimmed() -> int:
+    return int(fetch_value(select(FeedHead.trimmed)) or 0)
 
 
 def event(event_id: UUID) -> Row[Any] | None:

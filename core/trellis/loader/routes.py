@@ -8,13 +8,14 @@ from flask import Flask
 
 import trellis
 from trellis.api import Blueprint, Requires, init_api, undeclared_views, view_access
+from trellis.feed.api import blueprint as feed_blueprint
 from trellis.loader.faults import Faults, PluginFaultError
 from trellis.loader.rooms import room
 from trellis.privacy.api import blueprint as privacy_blueprint
 from trellis.runtime import LoadedPlugin, Runtime
 from trellis.stream.api import blueprint as stream_blueprint
 
-CORE_BLUEPRINTS = (stream_blueprint, privacy_blueprint)
+CORE_BLUEPRINTS = (stream_blueprint, feed_blueprint, privacy_blueprint)
 _CORE_MOUNTS = ("/v1", "/docs", "/health", "/metrics", "/local")
 
 

@@ -169,6 +169,12 @@ class Settings(_Section):
     web_threads: int = Field(
         default=4, ge=1, le=256, description="Threads of one web process that answer requests."
     )
+    feed_retention_days: int = Field(
+        default=30,
+        ge=1,
+        description="Days that changes stay in the feed. A client whose cursor is older has to "
+        "fetch everything anew.",
+    )
     stream_max_connections: int = Field(
         default=1000, ge=1, description="Event streams that one process holds open at a time."
     )

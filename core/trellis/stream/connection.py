@@ -11,8 +11,9 @@ from flask import Flask
 from sqlalchemy.engine import Row
 
 from trellis.contracts import Identity, Principal, port
-from trellis.events import user_audience
-from trellis.feed.reader import entries_after, head
+from trellis.errors import ResyncRequired
+from trellis.feed.audience import audiences_of
+from trellis.feed.reader import Changes, changes
 from trellis.stream.hub import Hub, Subscription
 
 Message = MutableMapping[str, Any]
@@ -38,7 +39,7 @@ class Connection:
 
     def __init__(self, app: Flask, hub: Hub, principal: Principal, cursor: int | None) -> None:
         self._app, self._hub, self._principal, self._cursor = app, hub, principal, cursor
-        self._audiences = frozenset({user_audience(principal.id)})
+        self._audiences = audiences_of(principal)
 
     async def run(self, receive: Receive, send: Send) -> None:
         """Serve until the client leaves, the session ends, or the process stops."""
@@ -62,20 +63,22 @@ class Connection:
 
         Returns the position up to which the client has everything.
         """
-        position = subscription.start if self._cursor is None else self._cursor
-        # A cursor from another life of the database would otherwise wait for ever.
-        position = min(position, await asyncio.to_thread(self._head))
-        await _write(send, f"retry: 2000\nid: {position}\n\n")
-        while position < subscription.start:
-            page = await asyncio.to_thread(self._page, position)
-            for entry in page:
-                if entry.position > subscription.start:
-                    return position
+        if self._cursor is None:
+            await _write(send, _opening(subscription.start))
+            return subscription.start
+        try:
+            found = await asyncio.to_thread(self._changes, self._cursor)
+        except ResyncRequired as error:
+            # From where the hub is: what it has read before, the client finds when it fetches.
+            await _write(send, _opening(subscription.start, _resync_text(error)))
+            return subscription.start
+        await _write(send, _opening(self._cursor))
+        while True:
+            for entry in found.entries:
                 await _write(send, event_text(entry))
-                position = entry.position
-            if len(page) < _PAGE:
-                break
-        return position
+            if not found.more or found.cursor >= subscription.start:
+                return found.cursor
+            found = await asyncio.to_thread(self._changes, found.cursor)
 
     async def _live(
         self, subscription: Subscription, position: int, ends: set[asyncio.Task[None]], send: Send
@@ -104,13 +107,9 @@ class Connection:
             if not await asyncio.to_thread(self._alive):
                 return
 
-    def _head(self) -> int:
+    def _changes(self, position: int) -> Changes:
         with self._app.app_context():
-            return head()
-
-    def _page(self, position: int) -> list[Row[Any]]:
-        with self._app.app_context():
-            return list(entries_after(position, self._audiences, _PAGE))
+            return changes(position, self._audiences, _PAGE)
 
     def _alive(self) -> bool:
         with self._app.app_context():
@@ -128,6 +127,16 @@ def event_text(entry: Row[Any]) -> str:
         "payload": entry.payload,
     }
     return f"id: {entry.position}\nevent: {entry.type}\ndata: {json.dumps(data)}\n\n"
+
+
+def _opening(cursor: int, event: str = "") -> str:
+    """What comes first: when to come back after a break, and the cursor to come back with."""
+    return f"retry: 2000\nid: {cursor}\n{event}\n"
+
+
+def _resync_text(error: ResyncRequired) -> str:
+    data = {"type": "core.resync", "reason": error.extensions["reason"]}
+    return f"event: core.resync\ndata: {json.dumps(data)}\n"
 
 
 async def _write(send: Send, text: str) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 
 from trellis.db import fetch_value, new_id
 from trellis.events import Envelope, Event, user_audience
-from trellis.feed import entries_after, entries_between, head
+from trellis.feed import changes, entries_between, head
 from trellis.feed.models import FeedEntry
 from trellis.feed.sequencer import sequence
 from trellis.jobs.declaration import Options, Task
@@ -69,7 +69,7 @@ def test_positions_ascend_without_a_gap(app_context: None) -> None:
     for count in (2, 1, 4):
         _publish(count, reader := new_id())
         sequence()
-        assert [entry.position for entry in entries_after(0, {user_audience(reader)})] == list(
+        assert [entry.position for entry in changes(0, {user_audience(reader)}).entries] == list(
             range(head() - count + 1, head() + 1)
         )
 
@@ -80,9 +80,9 @@ def test_readers_see_their_own_audience_only(app_context: None) -> None:
     _publish(1, bob)
     _publish(1, None)
     sequence()
-    assert len(entries_after(0, {user_audience(ada)})) == 2
-    assert len(entries_after(0, {user_audience(bob)})) == 1
-    assert entries_after(0, set()) == []
+    assert len(changes(0, {user_audience(ada)}).entries) == 2
+    assert len(changes(0, {user_audience(bob)}).entries) == 1
+    assert changes(0, set()).entries == []
     assert len(entries_between(0, head())) == 4
 
 
@@ -102,7 +102,7 @@ def test_g01_a_cursor_never_misses_what_commits_concurrently(app: Flask) -> None
             while True:
                 last_round = finished.is_set()
                 sequence()
-                page = entries_after(seen[-1] if seen else 0, {user_audience(reader_id)}, 7)
+                page = changes(seen[-1] if seen else 0, {user_audience(reader_id)}, 7).entries
                 seen += [entry.position for entry in page]
                 if last_round and not page:
                     return seen

@@ -15,6 +15,7 @@ from flask import Flask
 
 from trellis.db import new_id
 from trellis.events import Event, user_audience
+from trellis.feed import retention
 from trellis.feed.sequencer import sequence
 from trellis.runtime import Runtime
 from trellis.stream.asgi import PATH, Application, Scope, Streams
@@ -206,6 +207,20 @@ def sequenced(app: Flask) -> Callable[[], Awaitable[None]]:
         await asyncio.to_thread(run)
 
     return sequenced
+
+
+@pytest.fixture
+def trim(app: Flask) -> Callable[[], Awaitable[None]]:
+    """``await trim()``: every entry that has a position is too old and gone."""
+
+    def run() -> None:
+        with app.app_context():
+            retention.trim(keep_seconds=-60)
+
+    async def trim() -> None:
+        await asyncio.to_thread(run)
+
+    return trim
 
 
 @pytest.fixture

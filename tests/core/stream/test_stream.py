@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -24,6 +25,7 @@ SignIn = Callable[..., Headers]
 Play = Callable[..., None]
 Publish = Callable[..., Awaitable[None]]
 Sequenced = Callable[[], Awaitable[None]]
+Trim = Callable[[], Awaitable[None]]
 
 
 # --- what is sent -------------------------------------------------------------------------------
@@ -130,18 +132,55 @@ def test_several_devices_of_one_person_get_the_same(
     play(scene)
 
 
-def test_a_cursor_beyond_the_head_starts_at_the_head(
+def test_a_cursor_beyond_the_head_is_told_to_fetch_anew(
     play: Play, publish: Publish, sequenced: Sequenced, as_user: SignIn, ada: UUID
 ) -> None:
+    """It comes from another life of the database."""
+
     async def scene(served: Any) -> None:
         await publish(ada, 1)
         await sequenced()
+        await _until_known(served, 1)
         phone = await served.connect(as_user(ada), last=999_999)
-        assert (await phone.lines())["id"] == "1"
+        assert await phone.lines() == {
+            "retry": "2000",
+            "id": "1",
+            "event": "core.resync",
+            "data": '{"type": "core.resync", "reason": "unknown"}',
+        }
         await publish(ada, 2)
         assert await phone.numbers(1) == [2]
 
     play(scene)
+
+
+def test_a_cursor_whose_changes_are_gone_is_told_to_fetch_anew(
+    play: Play, publish: Publish, sequenced: Sequenced, as_user: SignIn, ada: UUID, trim: Trim
+) -> None:
+    async def scene(served: Any) -> None:
+        await publish(ada, 1, 2)
+        await sequenced()
+        await trim()
+        await publish(ada, 3)
+        await sequenced()
+        await _until_known(served, 3)
+        kept = await served.connect(as_user(ada), last=2)
+        assert await kept.lines() == {"retry": "2000", "id": "2"}
+        assert await kept.numbers(1) == [3]
+        gone = await served.connect(as_user(ada), last=1)
+        fields = await gone.lines()
+        assert (fields["event"], fields["id"]) == ("core.resync", "3")
+        assert json.loads(fields["data"])["reason"] == "too_old"
+        await publish(ada, 4)
+        assert await gone.numbers(1) == [4]
+
+    play(scene)
+
+
+async def _until_known(served: Any, position: int) -> None:
+    async with asyncio.timeout(10):
+        while served.streams._hub._position != position:
+            await asyncio.sleep(0.01)
 
 
 def test_a_cursor_ahead_of_this_process_is_kept(
