@@ -89,7 +89,7 @@ def register_core_tasks(runtime: Runtime) -> None:
 def bind_core_ports(app: Flask, runtime: Runtime) -> None:
     """Storage for all; outside production also the sinks that show what would have been sent."""
     core = runtime.settings.core
-    runtime.ports[BlobStore] = ObjectStorage(core.storage_url)
+    runtime.ports[BlobStore] = ObjectStorage(core)
     runtime.providers[BlobStore] = "core"
     if core.environment != "production":
         mailbox = LocalMailbox(core.data_dir / "mailbox")

@@ -92,18 +92,18 @@ class TestSecrets:
                 "TRELLIS_GATE__TOKEN": "hush-2",
                 "TRELLIS_GATE__CLIENTS": '[{"id": "app", "secret": "hush-3"}]',
                 "TRELLIS_GATE__RELAY": "smtp://u:hush-7@relay:25",
-                "TRELLIS_DATABASE_URL": "postgresql://u:hush-4@db/x?sslmode=require",
+                "TRELLIS_DATABASE_URL": "postgresql://u:hush-4@db/x?sslpassword=hush-6&a=b",
                 "TRELLIS_REDIS_URL": "redis://:a/b@hush-5@box/1",
-                "TRELLIS_STORAGE_URL": "s3://bucket?secret_access_key=hush-6&region=x",
+                "TRELLIS_STORAGE_ACCESS_KEY": "app",
+                "TRELLIS_STORAGE_SECRET_KEY": "hush-8",
             }
         )
         shown = repr(loaded) + repr(describe(loaded))
         assert "hush" not in shown
         assert KEY not in shown
         rows = {row.key: row for row in describe(loaded)}
-        assert rows["database_url"].value == "postgresql://u:********@db/x?sslmode=require"
+        assert rows["database_url"].value == "postgresql://u:********@db/x?sslpassword=********&a=b"
         assert rows["redis_url"].value == "redis://:********@box/1"
-        assert rows["storage_url"].value == "s3://bucket?secret_access_key=********&region=x"
         assert rows["gate.clients"].value == '[{"id": "app", "secret": "********"}]'
 
     def test_every_setting_says_what_it_is_for(self, load: Load) -> None:

@@ -45,7 +45,7 @@ def status() -> None:
         from trellis.db import migrations
 
         _show()
-        if not all(owner.at_head for owner in migrations.status()):
+        if any(owner.pending for owner in migrations.status()):
             sys.exit(1)
 
 
@@ -79,8 +79,11 @@ def revise(owner: str, message: str) -> None:
 
 def _app() -> AppContext:
     from trellis.app import create_app
+    from trellis.start import require_database
 
-    return create_app().app_context()
+    app = create_app()
+    require_database(app)
+    return app.app_context()
 
 
 def _known(owner: str | None) -> str | None:
@@ -95,5 +98,7 @@ def _show() -> None:
     from trellis.db import migrations
 
     for owner in migrations.status():
-        state = "up to date" if owner.at_head else f"pending: {owner.head}"
+        state = f"pending: {owner.head}" if owner.pending else "up to date"
+        if not owner.known:
+            state = "newer than this code, which works on it"
         click.echo(f"{owner.owner:<20} {owner.current or '-':<16} {state}")

@@ -19,19 +19,17 @@ if TYPE_CHECKING:
 @click.command()
 def web() -> None:
     """Serve the API (WSGI, no streams)."""
-    from trellis.loader.phases import select_plugins
     from trellis.servers import serve_web
 
-    serve_web(select_plugins().settings.core)
+    serve_web(_started().extensions["trellis"].settings.core)
 
 
 @click.command()
 def stream() -> None:
     """Serve event streams."""
-    from trellis.loader.phases import select_plugins
     from trellis.servers import serve_stream
 
-    serve_stream(select_plugins().settings.core)
+    serve_stream(_started().extensions["trellis"].settings.core)
 
 
 @click.command()
@@ -47,18 +45,15 @@ def front() -> None:
 @click.argument("queue", type=click.Choice(QUEUES))
 def worker(queue: Queue) -> None:
     """Run durable work of one class: light or heavy."""
-    from trellis.app import create_app
     from trellis.jobs.worker import run_worker
 
-    run_worker(create_app(), queue)
+    run_worker(_started(schema=True), queue)
 
 
 @click.command()
 def scheduler() -> None:
     """Insert what schedules make due, and wake workers for what nobody runs."""
-    from trellis.app import create_app
-
-    _schedule(create_app())
+    _schedule(_started(schema=True))
 
 
 def prepared_file(data_dir: Path) -> Path:
@@ -75,11 +70,13 @@ def background() -> None:
     from trellis.jobs.pool import run_forked
     from trellis.jobs.worker import run_worker
     from trellis.local.operator import ensure_operator
+    from trellis.start import require_storage
 
     app = create_app()
     data_dir: Path = app.extensions["trellis"].settings.core.data_dir
     with app.app_context():
         migrations.upgrade()
+        require_storage()
         identity = port_or_none(Identity)
         if identity is not None:
             ensure_operator(identity, data_dir)
@@ -90,6 +87,16 @@ def background() -> None:
         "scheduler": lambda: _schedule(app),
     }
     sys.exit(run_forked(app, runs))
+
+
+def _started(*, schema: bool = False) -> Flask:
+    """The application, when all that it needs is there; with `schema`, also its tables."""
+    from trellis.app import create_app
+    from trellis.start import require_start
+
+    app = create_app()
+    require_start(app, schema=schema)
+    return app
 
 
 def _schedule(app: Flask) -> None:

@@ -21,9 +21,9 @@ def serve() -> None:
 
     core = select_plugins().settings.core
     if core.environment == "production":
-        from trellis.servers import serve_web
+        from trellis.cli.processes import web
 
-        serve_web(core)
+        click.get_current_context().invoke(web)
     else:
         _serve_laptop(core)
 

@@ -91,6 +91,15 @@ def _redis_address(value: str) -> str:
     return value
 
 
+def _storage_address(value: str) -> str:
+    scheme, _, rest = value.partition("://")
+    if scheme not in ("file", "s3") or (scheme == "s3" and not rest.partition("/")[0]):
+        raise ValueError("must be file:// and a directory, or s3:// and a bucket")
+    if "?" in rest or "@" in rest.partition("/")[0]:
+        raise ValueError("takes no options and no credentials, which have settings of their own")
+    return value
+
+
 def _long_enough(key: SecretStr) -> SecretStr:
     if len(key.get_secret_value().encode()) < MIN_SECRET_BYTES:
         raise ValueError(f"each key needs at least {MIN_SECRET_BYTES} bytes")
@@ -141,9 +150,27 @@ class Settings(_Section):
         default=None,
         description="Redis or Valkey, by redis://, rediss:// or unix://. Unset: the embedded one.",
     )
-    storage_url: str = Field(
+    storage_url: Annotated[str, AfterValidator(_storage_address)] = Field(
         default_factory=lambda earlier: f"file://{earlier['data_dir']}/objects",
-        description="Object storage, as file:// or s3://. Unset: files in the data directory.",
+        description="Object storage: file:// and a directory, or s3:// and a bucket, with a prefix "
+        "if there is one. Unset: files in the data directory.",
+    )
+    storage_endpoint: Annotated[str, AfterValidator(_web_address)] | None = Field(
+        default=None,
+        description="Address of an S3-compatible server, which is then spoken to path-style. "
+        "Unset: AWS.",
+    )
+    storage_region: str | None = Field(
+        default=None, description="Region of S3. Unset: AWS_REGION, else us-east-1."
+    )
+    storage_access_key: str | None = Field(
+        default=None,
+        description="Access key of S3. Unset: AWS_* variables, or the role of the machine.",
+    )
+    storage_secret_key: SecretStr | None = Field(
+        default=None,
+        validate_default=True,
+        description="The secret that belongs to the access key.",
     )
     secret_keys: list[Annotated[SecretStr, AfterValidator(_long_enough)]] = Field(
         default=[],
@@ -184,11 +211,19 @@ class Settings(_Section):
         "may reach, though they are private, and without TLS.",
     )
 
+
     @field_validator("data_dir")
     @classmethod
     def _absolute(cls, value: Path, info: ValidationInfo) -> Path:
         if value == Path():
             raise ValueError("must name a directory of Trellis's own")
+    @field_validator("storage_secret_key")
+    @classmethod
+    def _with_access_key(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if (value is None) != (info.data.get("storage_access_key") is None):
+            raise ValueError("goes together with storage_access_key")
+        return value
+
         base: Path = (info.context or {}).get("cwd") or Path.cwd()
         return base / value.expanduser()
 

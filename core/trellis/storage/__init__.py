@@ -1,0 +1,7 @@
+"""Where bytes lie that are too large for the database, and whether it is the right place."""
+
+from __future__ import annotations
+
+from trellis.storage.objects import Entry, ObjectStorage
+
+__all__ = ["Entry", "ObjectStorage"]
