@@ -211,12 +211,6 @@ class Settings(_Section):
         "may reach, though they are private, and without TLS.",
     )
 
-
-    @field_validator("data_dir")
-    @classmethod
-    def _absolute(cls, value: Path, info: ValidationInfo) -> Path:
-        if value == Path():
-            raise ValueError("must name a directory of Trellis's own")
     @field_validator("storage_secret_key")
     @classmethod
     def _with_access_key(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
@@ -224,6 +218,11 @@ class Settings(_Section):
             raise ValueError("goes together with storage_access_key")
         return value
 
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path, info: ValidationInfo) -> Path:
+        if value == Path():
+            raise ValueError("must name a directory of Trellis's own")
         base: Path = (info.context or {}).get("cwd") or Path.cwd()
         return base / value.expanduser()
 
