@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 
 from trellis.cache import invalidate
 from trellis.db.base import db
-from trellis.db.engine import UNIT
+from trellis.db.engine import LAZY_UNIT, UNIT
 from trellis.db.session import current_session
 from trellis.errors import CommittedRefusal
 from trellis.events import Event
@@ -41,7 +41,8 @@ __all__ = ["UnitOfWork", "unit_of_work"]
 class UnitOfWork:
     """What a service may do inside ``with unit_of_work() as uow:``."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, synchronous: bool = True) -> None:
+        self._synchronous = synchronous
         self._session: Session | None = None
         self._events: list[FeedRecord] = []
         self._work: list[OutboxRecord] = []
@@ -57,10 +58,15 @@ class UnitOfWork:
         """
         if self._session is None:
             session = db.session()
-            session.connection(execution_options=UNIT)
+            session.connection(execution_options=UNIT if self._synchronous else LAZY_UNIT)
             self._session = session
             current_session.set(session)
         return self._session
+
+    @property
+    def lazy(self) -> bool:
+        """Whether the commit may be `trellis.db.commits.lazy_commit`: nobody is told of it."""
+        return not self._synchronous and not self._events
 
     def publish(self, event: Event) -> None:
         """Append an event to the feed and one piece of work for each of its listeners."""
@@ -224,19 +230,22 @@ class _Part:
 
 
 @contextmanager
-def unit_of_work() -> Iterator[UnitOfWork]:
+def unit_of_work(*, synchronous: bool = True) -> Iterator[UnitOfWork]:
     """Open a unit of work, or join the one that is open.
 
     `CommittedRefusal` commits what was written so far and is then raised; every other exception
     rolls everything back. An inner unit that failed takes the outer one with it, and so does a
     statement that failed outside a savepoint, whoever catches the exception.
+
+    ``synchronous=False`` is for what is done again when a database that crashes forgets it: the
+    outermost commit need not wait for the disk then (see `UnitOfWork.lazy`).
     """
     outer = _current.get()
     if outer is not None:
         with outer._joined():
             yield outer
         return
-    unit = UnitOfWork()
+    unit = UnitOfWork(synchronous=synchronous)
     with _outermost(unit):
         yield unit
 

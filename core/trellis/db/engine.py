@@ -24,6 +24,8 @@ _LOG_BUSY_SECONDS = 2
 
 UNIT = {"trellis_unit": True}
 """Execution option of a connection that belongs to a unit of work."""
+LAZY_UNIT = {**UNIT, "trellis_lazy": True}
+"""The same, for a unit whose commit need not wait for the disk."""
 
 
 def init_engine(app: Flask, core: Settings) -> None:
@@ -89,8 +91,18 @@ def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    if connection.get_execution_options().get("trellis_unit"):
+    options = connection.get_execution_options()
+    if options.get("trellis_unit"):
+        _wait_for_the_disk(connection, not options.get("trellis_lazy"))
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _wait_for_the_disk(connection: Connection, wait: bool) -> None:
+    # It cannot be said within a transaction. What is not waited for is on the disk with the next
+    # commit that waits (one that gives positions in the feed does): the log is one file.
+    if connection.info.get("trellis_waits", True) is not wait:
+        connection.exec_driver_sql(f"PRAGMA synchronous = {'FULL' if wait else 'NORMAL'}")
+        connection.info["trellis_waits"] = wait
 
 
 def empty_log() -> None:
