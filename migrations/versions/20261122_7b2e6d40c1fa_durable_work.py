@@ -13,6 +13,7 @@ branch_labels = None
 depends_on = None
 
 OPEN = sa.text("done_at IS NULL AND dead_at IS NULL")
+DEAD = sa.text("dead_at IS NOT NULL")
 
 
 def upgrade() -> None:
@@ -23,6 +24,7 @@ def upgrade() -> None:
         batch_op.add_column(
             sa.Column("priority", sa.SmallInteger(), server_default="1", nullable=False)
         )
+        batch_op.add_column(sa.Column("begun_at", UTCDateTime(), nullable=True))
         batch_op.drop_index("ix_core_outbox_open")
         batch_op.create_index(
             "ix_core_outbox_open",
@@ -30,6 +32,13 @@ def upgrade() -> None:
             unique=False,
             sqlite_where=OPEN,
             postgresql_where=OPEN,
+        )
+        batch_op.create_index(
+            "ix_core_outbox_dead",
+            ["id"],
+            unique=False,
+            sqlite_where=DEAD,
+            postgresql_where=DEAD,
         )
     with op.batch_alter_table("core_feed_head", schema=None) as batch_op:
         batch_op.add_column(
@@ -64,7 +73,9 @@ def downgrade() -> None:
     with op.batch_alter_table("core_feed_head", schema=None) as batch_op:
         batch_op.drop_column("trimmed")
     with op.batch_alter_table("core_outbox", schema=None) as batch_op:
+        batch_op.drop_index("ix_core_outbox_dead")
         batch_op.drop_index("ix_core_outbox_open")
+        batch_op.drop_column("begun_at")
         batch_op.drop_column("priority")
         batch_op.drop_column("attempts")
         batch_op.create_index(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import cast
+
+from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -15,6 +18,9 @@ def insert_into(session: Session, model: type[Model]) -> Insert:
 
     SQLAlchemy has them in each dialect by itself, with the same words.
     """
-    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-    statement: Insert = dialect.insert(model)
-    return statement
+    return insert_for(session.get_bind().dialect.name, cast("Table", model.__table__))
+
+
+def insert_for(dialect: str, table: Table) -> Insert:
+    """The same for the name of a dialect and a table, to be made once and kept."""
+    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)

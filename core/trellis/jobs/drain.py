@@ -2,68 +2,133 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from uuid import UUID
+from collections.abc import Callable, Iterator, Sequence
+from functools import wraps
 
 import structlog
-from flask import Flask, current_app
+from redis import RedisError
+from sqlalchemy.exc import SQLAlchemyError
 
+from trellis.db.faults import fault_of
 from trellis.feed.sequencer import sequence
+from trellis.jobs.declaration import PRIORITIES
+from trellis.jobs.keeper import kept
+from trellis.jobs.limits import limit_memory
 from trellis.jobs.run import run
 from trellis.jobs.wake import LIGHT_KEY, wake_feed, wake_light
-from trellis.outbox.lease import LEASE_SECONDS, Claim, claim, release, renew
-from trellis.outbox.models import OutboxRow
+from trellis.observe.metrics import observe_task
+from trellis.outbox.lease import Claim, claim_abandoned, claim_any, claim_fresh, release
 from trellis.runtime import runtime
 
 log = structlog.get_logger(__name__)
 
-_BATCH = 16
 # A drain ends after this time and wakes the next one, so that a worker recycles and stops in time.
 _DRAIN_SECONDS = 20.0
+
+_FIRST_BATCH = 8
+_LARGEST_BATCH = 64
+_QUICK_SECONDS = 0.1
+
+# One claim in so many begins with the lowest priority: a flood of high ones starves nobody.
+_TURN_OF_THE_LAST = 8
 
 stopping = threading.Event()
 """Set when the worker was asked to stop: no further row is begun."""
 
 
+class _Batch:
+    """How many rows are claimed at once: many quick ones, but slow ones are left to others."""
+
+    size = _FIRST_BATCH
+
+    def took(self, seconds: float, full: bool) -> None:
+        if seconds > _QUICK_SECONDS:
+            self.size = max(1, self.size // 2)
+        elif full:
+            self.size = min(_LARGEST_BATCH, self.size * 2)
+
+
+_batch = _Batch()
+
+
+def _tolerant(wake_up: Callable[[], None]) -> Callable[[], None]:
+    """What is away is told in one line; the sweep wakes again when it is back."""
+
+    @wraps(wake_up)
+    def tolerant() -> None:
+        try:
+            wake_up()
+        except RedisError as error:
+            log.warning("broker_away", error=str(error))
+        except SQLAlchemyError as error:
+            fault = fault_of(error)
+            if fault is None:
+                raise
+            log.warning("database_away", fault=fault.value, error=type(error).__name__)
+
+    return tolerant
+
+
+@_tolerant
 def drain() -> None:
     """Run every light row that is due."""
     # First, so that a row committed from now on wakes a worker again.
     runtime().redis.delete(LIGHT_KEY)
     until = time.monotonic() + _DRAIN_SECONDS
-    while not stopping.is_set():
+    for claims in _light_batches():
+        _run_all(claims)
         if time.monotonic() > until:
             wake_light()
             break
-        new = claim("light", _BATCH, OutboxRow.fence == 0)
-        # No more than one, and last: it may be what ended the process of the rows around it.
-        tried = claim("light", 1, OutboxRow.fence > 0)
-        if not new and not tried:
+    _announce_feed()
+
+
+@_tolerant
+def run_heavy() -> None:
+    """Run the next heavy row in this process, which ends after it."""
+    held = claim_any("heavy", _first_priority())
+    if held is not None:
+        limit_memory(runtime().tasks[held.task].options.memory_mb)
+        _run_all([held])
+        _announce_feed()
+
+
+WAKE_UPS: dict[str, Callable[[], None]] = {"drain": drain, "run": run_heavy}
+
+
+def _light_batches() -> Iterator[Sequence[Claim]]:
+    while not stopping.is_set():
+        size = _batch.size
+        claims = claim_fresh("light", size, _first_priority())
+        full = len(claims) == size
+        if full:
+            wake_light()  # there is more: for others to join
+        if claims:
+            began = time.monotonic()
+            yield claims
+            _batch.took(time.monotonic() - began, full)
+        if not full:
             break
-        if len(new) == _BATCH:
-            wake_light()
-        _run_all([*new, *tried])
-    _announce_feed()
+    # Each by itself, and last: it may be what ended the process of the rows around it.
+    while not stopping.is_set() and (held := claim_abandoned("light")):
+        yield [held]
 
 
-def run_heavy(row_id: str) -> None:
-    """Run one heavy row, unless it is done or somebody else runs it."""
-    _run_all(claim("heavy", 1, OutboxRow.id == UUID(row_id)))
-    _announce_feed()
+def _first_priority() -> int | None:
+    return PRIORITIES["low"] if random.randrange(_TURN_OF_THE_LAST) == 0 else None
 
 
-WAKE_UPS: dict[str, Callable[..., None]] = {"drain": drain, "run": run_heavy}
-
-
-def _run_all(claims: list[Claim]) -> None:
-    with _leases_kept(claims) as unfinished:
+def _run_all(claims: Sequence[Claim]) -> None:
+    with kept(claims) as unfinished:
         for held in claims:
             if stopping.is_set():
                 release(held)
             else:
-                run(held)
+                ended = run(held)
+                observe_task(ended.task, ended.outcome, ended.seconds)
             del unfinished[held.id]
 
 
@@ -71,27 +136,3 @@ def _announce_feed() -> None:
     """Tasks publish events: give them their place at once, not at the next sweep."""
     if sequence():
         wake_feed()
-
-
-@contextmanager
-def _leases_kept(claims: list[Claim]) -> Iterator[dict[UUID, Claim]]:
-    """Renew the leases of the rows that are left in the given dict, from a thread of its own."""
-    unfinished = {held.id: held for held in claims}
-    ended = threading.Event()
-    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
-
-    def keep() -> None:
-        while not ended.wait(LEASE_SECONDS / 3):
-            with app.app_context():
-                try:
-                    renew(list(unfinished.values()))
-                except Exception:
-                    log.exception("lease_not_renewed")
-
-    thread = threading.Thread(target=keep, daemon=True)
-    thread.start()
-    try:
-        yield unfinished
-    finally:
-        ended.set()
-        thread.join()

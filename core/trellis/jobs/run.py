@@ -2,61 +2,58 @@
 
 from __future__ import annotations
 
-import random
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
-from trellis.errors import CommittedRefusal, Permanent, RetryLater
+from trellis.db.faults import fault_of
+from trellis.errors import CommittedRefusal, RetryLater
 from trellis.jobs.declaration import Task
-from trellis.observe.metrics import observe_task
-from trellis.outbox.lease import Claim, LeaseLostError, complete, give_up, postpone
+from trellis.jobs.failure import describe, fail, hand_back, put_off
+from trellis.jobs.flight import Ended, process
+from trellis.jobs.limits import time_limit
+from trellis.outbox.lease import Claim, LeaseLostError, complete, give_up
 from trellis.runtime import runtime
 from trellis.unit_of_work import unit_of_work
 
 log = structlog.get_logger(__name__)
 
-_LONGEST_DELAY = 600.0
 
-
-class TaskTimeoutError(Exception):
-    """A task ran past its time limit."""
-
-
-def run(held: Claim) -> None:
+def run(held: Claim) -> Ended:
     """Run a claimed row to its end, or to its next attempt. Never raises what the task raises."""
     task = runtime().tasks[held.task]
-    if held.fence > task.options.attempts:
+    started = time.perf_counter()
+    if held.attempt > task.options.attempts:
         # It never came to an exception: each attempt took its process down with it.
         give_up(held, "every attempt ended with the process that made it")
-        return
-    started = time.perf_counter()
+        return Ended(held.task, "dead", 0.0)
+    process.flight.begin(held)
     with structlog.contextvars.bound_contextvars(task=held.task, job=str(held.id)):
-        try:
-            with unit_of_work() as uow:
-                with _time_limit(task.options.time_limit):
-                    _call(task, held)
-                complete(uow, held)
-            outcome = "done"
-        except LeaseLostError:
-            log.warning("task_lease_lost")
-            outcome = "lease_lost"
-        except RetryLater as error:
-            postpone(held, error.seconds, _describe(error), counted=False)
-            outcome = "postponed"
-        except Exception as error:
-            log.warning("task_failed", attempt=held.fence, exc_info=True)
-            if isinstance(error, Permanent) or held.fence >= task.options.attempts:
-                give_up(held, _describe(error))
-                outcome = "dead"
-            else:
-                postpone(held, _delay(held.fence), _describe(error))
-                outcome = "failed"
-    observe_task(held.task, outcome, time.perf_counter() - started)
+        outcome = _attempt(task, held)
+    ended = Ended(held.task, outcome, time.perf_counter() - started)
+    process.flight.end(ended)
+    return ended
+
+
+def _attempt(task: Task, held: Claim) -> str:
+    try:
+        with unit_of_work(synchronous=False) as uow:
+            with time_limit(task.options.time_limit):
+                _call(task, held)
+            complete(uow, held)
+    except LeaseLostError:
+        log.warning("task_lease_lost")
+        return "lease_lost"
+    except RetryLater as error:
+        return put_off(task, held, error)
+    except Exception as error:
+        fault = fault_of(error) if isinstance(error, SQLAlchemyError) else None
+        if fault is not None and hand_back(held, error, fault):
+            return "refused"
+        log.warning("task_failed", attempt=held.attempt, exc_info=True)
+        return fail(task, held, error, describe(error))
+    return "done"
 
 
 def _call(task: Task, held: Claim) -> None:
@@ -65,26 +62,5 @@ def _call(task: Task, held: Claim) -> None:
     except CommittedRefusal as refusal:
         # Committed without the fence, it would be written again by each attempt.
         raise RuntimeError(f"refused: {refusal}") from refusal
-
-
-def _describe(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:2000]
-
-
-def _delay(attempt: int) -> float:
-    """Seconds before the next attempt: doubling, with jitter so that they do not come in step."""
-    return min(2.0**attempt, _LONGEST_DELAY) * random.uniform(0.5, 1.5)
-
-
-@contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
-    def expire(_signal: int, _frame: FrameType | None) -> None:
-        raise TaskTimeoutError(f"ran longer than {seconds:g} seconds")
-
-    before = signal.signal(signal.SIGALRM, expire)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+    except SystemExit as error:
+        raise RuntimeError("tried to end its process") from error

@@ -70,13 +70,16 @@ def wake_workers(work: Sequence[OutboxRecord]) -> None:
 def wake_light() -> None:
     """Have a light worker drain its rows; one wake-up that no drain has begun with is enough."""
     if runtime().redis.set(LIGHT_KEY, 1, nx=True, ex=_LIGHT_SECONDS):
-        _enqueue("light", "drain", [])
+        _enqueue("light", "drain")
 
 
 def wake_heavy(row_id: UUID, fence: int) -> None:
-    """Have a heavy worker run one row; ``fence`` tells the attempts' wake-ups apart."""
+    """Have a heavy worker run one row, which it chooses: by priority, then by due time.
+
+    There is one wake-up for each row; ``fence`` tells the attempts' apart.
+    """
     if runtime().redis.set(f"trellis:wake:{row_id}:{fence}", 1, nx=True, ex=_HEAVY_SECONDS):
-        _enqueue("heavy", "run", [str(row_id)])
+        _enqueue("heavy", "run")
 
 
 def wake_feed() -> None:
@@ -84,8 +87,6 @@ def wake_feed() -> None:
     runtime().redis.publish(FEED_CHANNEL, b"1")
 
 
-def _enqueue(queue: QueueName, name: str, arguments: list[str]) -> None:
+def _enqueue(queue: QueueName, name: str) -> None:
     # No time-out of RQ's: tasks have their own. No result: the outbox row is the record.
-    rq_queue(queue, runtime().redis).enqueue_call(
-        name, args=arguments, timeout=-1, result_ttl=0, failure_ttl=60
-    )
+    rq_queue(queue, runtime().redis).enqueue_call(name, timeout=-1, result_ttl=0, failure_ttl=60)

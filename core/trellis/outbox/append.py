@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam
+from sqlalchemy import Float, bindparam
 from sqlalchemy.orm import Session
 
 from trellis.db.clock import database_now
 from trellis.db.ids import new_id
-from trellis.db.inserts import insert_into
-from trellis.outbox.models import OutboxRow
+from trellis.db.inserts import Insert, insert_for
+from trellis.jobs.declaration import PRIORITIES
+from trellis.outbox.models import outbox
 from trellis.runtime import runtime
 
 
@@ -24,6 +26,7 @@ class OutboxRecord:
     id: UUID
     task: str
     queue: str
+    priority: int
     arguments: Mapping[str, Any]
     delay: float
     unique_key: str | None
@@ -42,7 +45,8 @@ class OutboxRecord:
         declared = runtime().tasks.get(task)
         if declared is None:
             raise LookupError(f"no plugin declares the task {task!r}")
-        return cls(new_id(), task, declared.queue, arguments, delay, unique_key, subject)
+        priority = PRIORITIES[declared.options.priority]
+        return cls(new_id(), task, declared.queue, priority, arguments, delay, unique_key, subject)
 
     def row(self) -> dict[str, Any]:
         """The values of its row."""
@@ -50,6 +54,7 @@ class OutboxRecord:
             "id": self.id,
             "task": self.task,
             "queue": self.queue,
+            "priority": self.priority,
             "arguments": dict(self.arguments),
             "subject": self.subject,
             "unique_key": self.unique_key,
@@ -59,15 +64,19 @@ class OutboxRecord:
 
 def append_work(session: Session, records: Sequence[OutboxRecord]) -> None:
     """Insert the records in the caller's transaction; a taken unique key is left as it is."""
-    if not records:
-        return
-    statement = (
-        insert_into(session, OutboxRow)
+    if records:
+        connection = session.connection()
+        connection.execute(_insertion(connection.dialect.name), [row.row() for row in records])
+
+
+@cache
+def _insertion(dialect: str) -> Insert:
+    return (
+        insert_for(dialect, outbox)
         .values(
             created_at=database_now(),
-            due_at=database_now(bindparam("delay")),
+            due_at=database_now(bindparam("delay", type_=Float())),
             fence=0,
         )
         .on_conflict_do_nothing(index_elements=["unique_key"])
     )
-    session.execute(statement, [record.row() for record in records])

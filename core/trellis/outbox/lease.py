@@ -1,25 +1,46 @@
-"""The life of an outbox row: claimed under a lease, then done, postponed or given up.
+"""The life of an outbox row: claimed under a lease, then done, handed back or given up.
 
 Every change of a row that is under way names the fence of its lease. A worker whose lease ran out
 changes nothing, because somebody else's claim has counted the fence up.
+
+Nothing here waits for the disk. What a database that crashes forgets of it happens once more: the
+row is claimed again, and 'done' is lost together with the effects in its transaction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, CursorResult, Update, and_, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Float,
+    Integer,
+    Row,
+    Text,
+    Update,
+    and_,
+    bindparam,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
 
 from trellis.db.clock import database_now
-from trellis.outbox.models import OutboxRow
+from trellis.db.commits import lazy_commit
+from trellis.outbox.models import outbox
 from trellis.runtime import runtime
 from trellis.unit_of_work import UnitOfWork, unit_of_work
 
 LEASE_SECONDS = 10.0
 """How long a claim holds; its holder renews it while it works (`renew`)."""
+
+Which = Literal["fresh", "abandoned", "any"]
 
 
 class LeaseLostError(Exception):
@@ -28,12 +49,15 @@ class LeaseLostError(Exception):
 
 @dataclass(frozen=True)
 class Claim:
-    """A row that this process may run. ``fence`` is also the number of the attempt, from 1."""
+    """A row that this process may run. ``attempt`` counts from 1; ``fence`` names the lease."""
 
     id: UUID
     task: str
     arguments: Mapping[str, Any]
     fence: int
+    attempt: int
+    age: float
+    """Seconds since it was first claimed."""
 
 
 def runnable(queue: str) -> ColumnElement[bool]:
@@ -42,79 +66,168 @@ def runnable(queue: str) -> ColumnElement[bool]:
     Work of a plugin that is not loaded waits: it is not runnable here.
     """
     return and_(
-        OutboxRow.queue == queue,
-        OutboxRow.done_at.is_(None),
-        OutboxRow.dead_at.is_(None),
-        OutboxRow.due_at <= database_now(),
-        or_(OutboxRow.leased_until.is_(None), OutboxRow.leased_until < database_now()),
-        OutboxRow.task.in_(runtime().tasks),
+        *_runnable("any"), outbox.c.queue == queue, outbox.c.task.in_(list(runtime().tasks))
     )
 
 
-def claim(queue: str, limit: int, *which: ColumnElement[bool]) -> list[Claim]:
-    """Take up to ``limit`` rows of a queue that are due, the oldest first."""
+def claim_fresh(queue: str, limit: int, first: int | None = None) -> list[Claim]:
+    """Take up to ``limit`` due rows that are new or were handed back, by priority and due time.
+
+    With ``first``, rows of that priority alone, when there are any. They may be run in a row by one
+    process: when it dies, none of them counts as attempted.
+    """
+    return _claim("fresh", queue, limit, first)
+
+
+def claim_abandoned(queue: str) -> Claim | None:
+    """Take a row whose holder vanished; the attempt counts from now on.
+
+    To be run by itself: it may be what ended its holder, and would take its neighbours with it.
+    """
+    found = _claim("abandoned", queue, 1)
+    return found[0] if found else None
+
+
+def claim_any(queue: str, first: int | None = None) -> Claim | None:
+    """Take the next due row for a process of its own; the attempt counts from now on."""
+    found = _claim("any", queue, 1, first)
+    return found[0] if found else None
+
+
+def _claim(which: Which, queue: str, limit: int, first: int | None = None) -> list[Claim]:
+    parameters = {"of_queue": queue, "of_tasks": list(runtime().tasks), "at_most": limit}
+    rows: Sequence[Row[Any]] = ()
+    with unit_of_work(synchronous=False) as uow:
+        connection = uow.session.connection()
+        if first is not None:
+            of_first = {**parameters, "of_priority": first}
+            rows = connection.execute(_claiming(which, True), of_first).all()
+        rows = rows or connection.execute(_claiming(which, False), parameters).all()
+    return [_claim_of(row) for row in sorted(rows, key=lambda row: (row.priority, row.due_at))]
+
+
+def _claim_of(row: Row[Any]) -> Claim:
+    age = (row.leased_until - row.begun_at).total_seconds() - LEASE_SECONDS
+    return Claim(row.id, row.task, row.arguments, row.fence, row.attempt, age)
+
+
+@cache
+def _claiming(which: Which, of_one_priority: bool) -> Update:
+    conditions = [
+        *_runnable(which),
+        outbox.c.queue == bindparam("of_queue"),
+        outbox.c.task.in_(bindparam("of_tasks", expanding=True)),
+    ]
+    if of_one_priority:
+        conditions.append(outbox.c.priority == bindparam("of_priority"))
     due = (
-        select(OutboxRow.id)
-        .where(runnable(queue), *which)
-        .order_by(OutboxRow.due_at)
-        .limit(limit)
+        select(outbox.c.id)
+        .where(*conditions)
+        .order_by(outbox.c.priority, outbox.c.due_at)
+        .limit(bindparam("at_most"))
         .with_for_update(skip_locked=True)
         .cte()  # PostgreSQL may run a subquery once for each row, and so claim more than `limit`
     )
-    with unit_of_work() as uow:
-        rows = uow.session.execute(
-            update(OutboxRow)
-            .where(OutboxRow.id.in_(select(due.c.id)))
-            .values(fence=OutboxRow.fence + 1, leased_until=database_now(LEASE_SECONDS))
-            .returning(OutboxRow.id, OutboxRow.task, OutboxRow.arguments, OutboxRow.fence)
-            .execution_options(synchronize_session=False)
-        ).all()
-    return sorted((Claim(*row) for row in rows), key=lambda c: c.id)
+    counted = 0 if which == "fresh" else 1
+    return (
+        update(outbox)
+        .where(outbox.c.id.in_(select(due.c.id)))
+        .values(
+            fence=outbox.c.fence + 1,
+            attempts=outbox.c.attempts + counted,
+            begun_at=func.coalesce(outbox.c.begun_at, database_now()),
+            leased_until=database_now(LEASE_SECONDS),
+        )
+        .returning(
+            *(outbox.c[name] for name in ("id", "task", "arguments", "fence", "priority")),
+            *(outbox.c[name] for name in ("due_at", "begun_at", "leased_until")),
+            (outbox.c.attempts + (1 - counted)).label("attempt"),
+            lazy_commit(),
+        )
+    )
 
 
-def renew(claims: list[Claim]) -> None:
+def _runnable(which: Which) -> list[ColumnElement[bool]]:
+    # A subquery is read once; the clock itself, once for each row, and no index would help.
+    now = select(database_now()).scalar_subquery()
+    leases = {
+        "fresh": outbox.c.leased_until.is_(None),
+        "abandoned": outbox.c.leased_until < now,
+        "any": or_(outbox.c.leased_until.is_(None), outbox.c.leased_until < now),
+    }
+    return [
+        outbox.c.done_at.is_(None),
+        outbox.c.dead_at.is_(None),
+        outbox.c.due_at <= now,
+        leases[which],
+    ]
+
+
+def renew(claims: Sequence[Claim]) -> None:
     """Hold the leases of rows that are still under way for another `LEASE_SECONDS`."""
-    with unit_of_work() as uow:
+    with unit_of_work(synchronous=False) as uow:
         for held in claims:
-            uow.session.execute(_held(held).values(leased_until=database_now(LEASE_SECONDS)))
+            _write(uow, _RENEW, held)
 
 
 def complete(uow: UnitOfWork, held: Claim) -> None:
     """Mark the row done in the transaction of the task's own effects. Raises `LeaseLostError`."""
-    result = uow.session.execute(_held(held).values(done_at=database_now(), leased_until=None))
-    if not _changed(result):
+    statement = _COMPLETE_LAZILY if uow.lazy else _COMPLETE
+    if not _write(uow, statement, held, attempts_now=held.attempt):
         raise LeaseLostError(held.task)
 
 
 def postpone(held: Claim, seconds: float, error: str, *, counted: bool = True) -> None:
     """Give the row back, due again in ``seconds``; the attempt counts unless it was no fault."""
-    fence = held.fence if counted else held.fence - 1
-    _write(held, due_at=database_now(seconds), leased_until=None, error=error, fence=fence)
+    attempts = held.attempt if counted else held.attempt - 1
+    with unit_of_work(synchronous=False) as uow:
+        _write(uow, _POSTPONE, held, seconds=seconds, error_now=error, attempts_now=attempts)
 
 
 def give_up(held: Claim, error: str) -> None:
     """Put the row among the dead letters, with the reason."""
-    _write(held, dead_at=database_now(), leased_until=None, error=error)
+    with unit_of_work(synchronous=False) as uow:
+        _write(uow, _GIVE_UP, held, error_now=error, attempts_now=held.attempt)
 
 
 def release(held: Claim) -> None:
     """Give back a row that was claimed and not begun; the attempt does not count."""
-    _write(held, fence=held.fence - 1, leased_until=None)
+    with unit_of_work(synchronous=False) as uow:
+        _write(uow, _RELEASE, held, attempts_now=held.attempt - 1)
 
 
-def _write(held: Claim, **values: Any) -> None:
-    with unit_of_work() as uow:
-        uow.session.execute(_held(held).values(**values))
+def _write(uow: UnitOfWork, statement: Update, held: Claim, **values: Any) -> bool:
+    """Whether the row is still the holder's, and so was written."""
+    values |= {"held_id": held.id, "held_fence": held.fence}
+    return uow.session.connection().execute(statement, values).first() is not None
 
 
-def _held(held: Claim) -> Update:
+def _held(**values: Any) -> Update:
     return (
-        update(OutboxRow)
-        .where(OutboxRow.id == held.id, OutboxRow.fence == held.fence, OutboxRow.done_at.is_(None))
-        .execution_options(synchronize_session=False)
+        update(outbox)
+        .where(
+            outbox.c.id == bindparam("held_id"),
+            outbox.c.fence == bindparam("held_fence"),
+            outbox.c.done_at.is_(None),
+            outbox.c.dead_at.is_(None),
+        )
+        .values(**values)
     )
 
 
-def _changed(result: Any) -> bool:
-    assert isinstance(result, CursorResult)
-    return result.rowcount == 1
+_ATTEMPTS = bindparam("attempts_now", type_=Integer())
+_ERROR = bindparam("error_now", type_=Text())
+_DONE = _held(done_at=database_now(), leased_until=None, attempts=_ATTEMPTS)
+_COMPLETE = _DONE.returning(literal(1))
+_COMPLETE_LAZILY = _DONE.returning(literal(1), lazy_commit())
+_RENEW = _held(leased_until=database_now(LEASE_SECONDS)).returning(literal(1), lazy_commit())
+_RELEASE = _held(leased_until=None, attempts=_ATTEMPTS).returning(literal(1), lazy_commit())
+_POSTPONE = _held(
+    due_at=database_now(bindparam("seconds", type_=Float())),
+    leased_until=None,
+    error=_ERROR,
+    attempts=_ATTEMPTS,
+).returning(literal(1), lazy_commit())
+_GIVE_UP = _held(
+    dead_at=database_now(), leased_until=None, error=_ERROR, attempts=_ATTEMPTS
+).returning(literal(1), lazy_commit())

@@ -11,7 +11,7 @@ from trellis.db.reads import fetch_all
 from trellis.feed.models import FeedEntry
 from trellis.feed.sequencer import sequence
 from trellis.jobs.run import run
-from trellis.outbox.lease import claim
+from trellis.outbox.lease import claim_fresh
 from trellis.outbox.models import OutboxRow
 from trellis.runtime import runtime
 
@@ -25,7 +25,7 @@ def run_due(app: Flask, *, failures: bool = False) -> list[str]:
     """
     names: list[str] = []
     with app.app_context():
-        while (held := [*claim("light", 50), *claim("heavy", 50)]) or sequence():
+        while (held := [*claim_fresh("light", 50), *claim_fresh("heavy", 50)]) or sequence():
             for one in held:
                 run(one)
                 names.append(one.task)

@@ -1,0 +1,66 @@
+"""What a process runs at this moment, in memory that its parent sees too, also after its death."""
+
+from __future__ import annotations
+
+import json
+import mmap
+from dataclasses import dataclass
+
+from trellis.outbox.lease import Claim
+
+_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run that came to its end."""
+
+    task: str
+    outcome: str
+    seconds: float
+
+
+class Flight:
+    """The latest run of a process: under way (a `Claim`, without its arguments) or `Ended`."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, _BYTES)
+
+    def begin(self, held: Claim) -> None:
+        """Note that a row is being run."""
+        self._note([str(held.id), held.task, held.fence, held.attempt, held.age])
+
+    def end(self, ended: Ended) -> None:
+        """Note how the run ended."""
+        self._note([ended.task, ended.outcome, ended.seconds])
+
+    def latest(self) -> Claim | Ended | None:
+        """What was noted last."""
+        length = int.from_bytes(self._memory[:2])
+        try:
+            noted = json.loads(self._memory[2 : 2 + length] or b"null")
+        except ValueError:
+            return None  # it died while it wrote
+        if noted is None:
+            return None
+        return Ended(*noted) if len(noted) == 3 else _claim(*noted)
+
+    def _note(self, values: list[object]) -> None:
+        text = json.dumps(values).encode()
+        self._memory[2 : 2 + len(text)] = text
+        self._memory[:2] = len(text).to_bytes(2)
+
+
+def _claim(row_id: str, task: str, fence: int, attempt: int, age: float) -> Claim:
+    from uuid import UUID
+
+    return Claim(UUID(row_id), task, {}, fence, attempt, age)
+
+
+class _Process:
+    """Of this process; whoever forks gives the child one that it keeps itself."""
+
+    flight = Flight()
+
+
+process = _Process()
