@@ -9,8 +9,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +39,14 @@ class Installation:
         *,
         webs: int = 2,
         postgresql: Mapping[str, str] | None = None,
+        tablespace: Path | None = None,
         redis: tuple[str, ...] = (),
         storage_url: str | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self._stack = ExitStack()
         self.directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
+        self._tablespace = tablespace
         self.postgresql = PostgreSQL({**DURABLE, **(postgresql or {})})
         self._stack.callback(self.postgresql.close)
         self.redis = RedisServer(self.directory / "redis", *redis)
@@ -84,7 +86,7 @@ class Installation:
     def __enter__(self) -> Installation:
         try:
             self.postgresql.start()
-            self.postgresql.execute(f"CREATE DATABASE {_DATABASE}")
+            self._create_database()
             self.redis.start()
             migrated = self.run("db", "upgrade")
             assert migrated.returncode == 0, migrated.stderr
@@ -97,6 +99,17 @@ class Installation:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    @contextmanager
+    def another(self, name: str, *command: str) -> Iterator[Supervised]:
+        """One process more for the block: ``another("light2", "worker", "light")``."""
+        ways = self._ways(self.database_of_work, self.redis_of_work)
+        process = self._process(name, ways, *command)
+        self.supervisor.start(process)
+        try:
+            yield process
+        finally:
+            self.supervisor.stop(process)
 
     # --- what it is asked and told --------------------------------------------------------------
 
@@ -149,6 +162,13 @@ class Installation:
         )
 
     # --- how it is put together -----------------------------------------------------------------
+
+    def _create_database(self) -> None:
+        where = ""
+        if self._tablespace is not None:
+            self.postgresql.execute(f"CREATE TABLESPACE elsewhere LOCATION '{self._tablespace}'")
+            where = " TABLESPACE elsewhere"
+        self.postgresql.execute(f"CREATE DATABASE {_DATABASE}{where}")
 
     def _proxy(self, *ports: int) -> Proxy:
         proxy = Proxy(*ports)

@@ -94,7 +94,7 @@ class PatientPhone(Phone):
     def _call(self, method: str, path: str, status: int, **options: Any) -> Any:
         key = str(uuid.uuid4())
         headers = {**self.headers, **options.pop("headers", {})}
-        if method in ("POST", "DELETE", "PATCH"):
+        if method != "GET":
             headers["Idempotency-Key"] = f'"{key}"'
         with self._journal.call(f"{method} {_template(path)}", key) as call:
             return self._until_answered(

@@ -1,6 +1,6 @@
 """A TCP proxy that does to its connections what networks do: delay, stall, cut, reset and refuse.
 
-It stands between a program and a server and knows nothing of what they say, but for `cut_replies`,
+It stands between a program and a server and knows nothing of what they say, but for `cut`,
 which looks for bytes in what the program sends.
 """
 
@@ -36,8 +36,9 @@ class Proxy:
         self._delay: tuple[float, float] = (0.0, 0.0)
         self._cut_after: int | None = None
         self._cut: Callable[[bytes], bool] | None = None
+        self._before = False
         self.cuts = 0
-        """How many replies were cut by `cut_replies`."""
+        """How often `cut` did."""
         self.port = 0
         self.restore()
 
@@ -70,12 +71,13 @@ class Proxy:
         """Reset each connection once so many bytes of replies have passed."""
         self._cut_after = count
 
-    def cut_replies(self, to: Callable[[bytes], bool]) -> None:
-        """Hand on what the program sends; where ``to`` finds it true, reset in place of the reply.
+    def cut(self, where: Callable[[bytes], bool], *, before: bool = False) -> None:
+        """Where ``where`` is true of what a program sends, reset in place of the reply.
 
-        ``to`` is asked for each piece as it is read, and runs in the proxy's thread.
+        The server gets it all the same, unless ``before``. ``where`` is asked for each piece as it
+        is read, and runs in the proxy's thread.
         """
-        self._cut = to
+        self._cut, self._before = where, before
 
     @property
     def connections(self) -> int:
@@ -143,6 +145,8 @@ class Proxy:
             if self._cut is not None and self._cut(data):
                 self.cuts += 1
                 cutting.set()
+                if self._before:
+                    raise ConnectionResetError
             writer.write(data)
             await writer.drain()
         writer.write_eof()

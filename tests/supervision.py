@@ -44,6 +44,14 @@ class Supervised:
         process = self._process
         return sessions.members(process.pid) if process is not None else []
 
+    def runs(self, word: str) -> bool:
+        """Whether it has a process with a word in its command line."""
+        lines = []
+        for pid in self.pids:
+            with suppress(OSError):
+                lines.append(Path(f"/proc/{pid}/cmdline").read_text(errors="replace"))
+        return any(word in line for line in lines)
+
     @property
     def output(self) -> str:
         """What all its starts have said."""

@@ -107,7 +107,7 @@ def test_the_proxy_cuts_after_some_bytes(proxy: Proxy) -> None:
 
 
 def test_the_proxy_cuts_the_reply_to_some_words(proxy: Proxy) -> None:
-    proxy.cut_replies(lambda data: b"COMMIT" in data)
+    proxy.cut(lambda data: b"COMMIT" in data)
     with connect(proxy) as connection:
         assert said(connection, b"hello") == b"hello"
         with pytest.raises(ConnectionResetError):
