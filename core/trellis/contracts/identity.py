@@ -39,6 +39,14 @@ class Identity(Protocol):
         """Whether an authenticated principal would still be let in; asked by long streams."""
         ...
 
+    def end_all_sessions(self) -> int:
+        """End every session of everybody, in bounded steps, and tell how many those were.
+
+        A restored database calls sessions alive that were ended since: this is asked before anybody
+        is served from it.
+        """
+        ...
+
     def ensure_operator(self, email: str, password: str) -> bool:
         """Make the first operator unless that address has an account; tells whether it was made."""
         ...

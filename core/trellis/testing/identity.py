@@ -38,6 +38,10 @@ class IssuedIdentity:
             return True
         return self._installed.is_alive(principal)
 
+    def end_all_sessions(self) -> int:
+        self._issued.clear()
+        return self._installed.end_all_sessions() if self._installed else 0
+
     def ensure_operator(self, email: str, password: str) -> bool:
         return self._installed.ensure_operator(email, password) if self._installed else False
 

@@ -14,7 +14,9 @@ from trellis.unit_of_work import UnitOfWork, unit_of_work
 from trellis_auth.events import SessionEnded
 from trellis_auth.models import Device, Session
 
-Reason = Literal["by_user", "expired", "refresh_token_reused", "account_closed"]
+Reason = Literal["by_user", "expired", "refresh_token_reused", "account_closed", "restored"]
+
+_ENDED_AT_ONCE = 500
 
 
 def end_own_session(user_id: UUID, session_id: UUID) -> None:
@@ -33,6 +35,16 @@ def end_all_sessions(user_id: UUID) -> None:
 def end_sessions(uow: UnitOfWork, user_id: UUID, reason: Reason) -> None:
     """End all sessions of a person."""
     end(uow, reason, Session.user_id == user_id)
+
+
+def end_sessions_of_everybody() -> int:
+    """End every session, because the database was restored; returns how many."""
+    ended, last = 0, _ENDED_AT_ONCE
+    while last == _ENDED_AT_ONCE:
+        with unit_of_work() as uow:
+            last = end(uow, "restored", limit=_ENDED_AT_ONCE)
+        ended += last
+    return ended
 
 
 def end(

@@ -13,7 +13,7 @@ from trellis.db import Found, database_now, fetch_one
 from trellis.errors import Unauthenticated
 from trellis.plugin import every_permission
 from trellis_auth.models import Device, Session, User
-from trellis_auth.services import accounts
+from trellis_auth.services import accounts, endings
 from trellis_auth.services.tokens import AccessClaims, read_access_token
 
 _MOST_REMEMBERED = 10_000
@@ -57,6 +57,9 @@ class SessionIdentity:
     def is_alive(self, principal: Principal) -> bool:
         row = fetch_one(_alive, session_id=principal.session_id)
         return row is not None and row.user_id == principal.id and row.role == principal.kind
+
+    def end_all_sessions(self) -> int:
+        return endings.end_sessions_of_everybody()
 
     def ensure_operator(self, email: str, password: str) -> bool:
         return accounts.create_operator(email, password)
