@@ -106,12 +106,12 @@ def status() -> list[Status]:
 
 def unknown(connection: Connection, revisions: Mapping[str, str]) -> list[str]:
     """The owners whose revision this code does not have."""
-    scripts = {owner: ScriptDirectory.from_config(_config(owner, connection)) for owner in revisions}
-    return [
-        owner
-        for owner, script in scripts.items()
-        if revisions[owner] not in {found.revision for found in script.walk_revisions()}
-    ]
+    found = []
+    for owner, revision in revisions.items():
+        script = ScriptDirectory.from_config(_config(owner, connection))
+        if revision not in {known.revision for known in script.walk_revisions()}:
+            found.append(owner)
+    return found
 
 
 def build(connection: Connection, revisions: Mapping[str, str]) -> None:

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import delete, select
 
 from trellis.api.models import StoredAnswer
+from trellis.contracts import BlobStore, port
 from trellis.db.clock import utcnow
 from trellis.db.engine import empty_log
 from trellis.db.ids import new_id
@@ -18,6 +19,7 @@ from trellis.errors import NotFound, RetryLater
 from trellis.feed.models import FeedEntry
 from trellis.observe.audit import record
 from trellis.outbox.models import OutboxRow
+from trellis.privacy import journal
 from trellis.privacy.models import Erasure, ErasurePart
 from trellis.runtime import runtime
 from trellis.unit_of_work import UnitOfWork, unit_of_work
@@ -64,13 +66,14 @@ def state(erasure_id: UUID) -> ErasureState:
     )
 
 
-def request_erasure(uow: UnitOfWork, user_id: UUID) -> UUID:
+def request_erasure(uow: UnitOfWork, user_id: UUID, *, erasure_id: UUID | None = None) -> UUID:
     """Have everything that any plugin holds of a person erased; returns the erasure's id.
 
     The caller's plugin ends the person's access in the same unit of work; the rest follows in tasks
-    that are repeated until every plugin has completed.
+    that are repeated until every plugin has completed. An erasure that a restored database has
+    forgotten is requested again under its own ``erasure_id``.
     """
-    erasure = Erasure(id=new_id(), subject=user_id, requested_at=utcnow())
+    erasure = Erasure(id=erasure_id or new_id(), subject=user_id, requested_at=utcnow())
     uow.session.add(erasure)
     uow.session.flush()
     for plugin in [*runtime().personal_data, CORE]:
@@ -82,7 +85,12 @@ def request_erasure(uow: UnitOfWork, user_id: UUID) -> UUID:
 
 
 def erase_part(erasure_id: UUID, plugin: str) -> None:
-    """Erase one plugin's part and note the proof; the last plugin starts the core's part."""
+    """Erase one plugin's part and note the proof; the last plugin starts the core's part.
+
+    Nothing is erased before the journal knows of it, or a restore could bring it back for good.
+    """
+    for note in journal.open_erasures(erasure_id):
+        journal.keep(port(BlobStore), note)
     with unit_of_work() as uow:
         # The row is locked so that of two parts that end together one sees the other's end.
         erasure = uow.session.execute(

@@ -177,6 +177,11 @@ class Settings(_Section):
         description="Keys for secrets at rest, 32 bytes or more each: the first encrypts, all "
         "decrypt. Unset outside production: one is made and kept in the data directory.",
     )
+    backup_key: Annotated[SecretStr, AfterValidator(_long_enough)] | None = Field(
+        default=None,
+        description="Key under which backup sets are sealed, 32 bytes or more. Unset: they are "
+        "not sealed, and whoever can read them reads everything.",
+    )
     plugins: PluginSelection = PluginSelection()
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = (
         Field(default="info", description="The least important message that is logged.")

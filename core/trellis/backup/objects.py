@@ -1,0 +1,139 @@
+"""Objects on their way into a set: each content once, and only what the target has not yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from tempfile import SpooledTemporaryFile
+from typing import BinaryIO, cast
+
+from trellis.backup import manifest
+from trellis.backup.errors import BackupError
+from trellis.backup.inventory import Inventory, Kept, parsed, written
+from trellis.backup.manifest import Manifest, Objects
+from trellis.backup.target import Digest, Target, checked, file_name, told
+from trellis.errors import NotFound
+from trellis.storage import ObjectStorage
+from trellis.storage.mark import FOLDER
+from trellis.storage.objects import Entry
+
+LIST = "objects"
+OBJECTS = "objects/"
+# What is larger passes through a file on its way, because its name is known at its end only.
+_IN_MEMORY = 4 * 1024 * 1024
+_PIECE = 256 * 1024
+
+
+@dataclass
+class Collector:
+    """Copies what the storage holds; ``copied`` counts objects whose bytes were written."""
+
+    storage: ObjectStorage
+    target: Target
+    inventory: Inventory = field(default_factory=Inventory)
+    copied: int = 0
+    _round: int = 0
+    _before: Inventory = field(default_factory=Inventory)
+    _there: Inventory = field(default_factory=Inventory)
+
+    def know_earlier(self) -> None:
+        """Learn what the target has, and from its newest set what need not be read again."""
+        for name in self.target.names(OBJECTS):
+            self._there.add(Kept(name, 0, "", ""))
+        for _, found in reversed(list(manifest.manifests(self.target))):
+            if isinstance(found, Manifest):
+                for kept in listed(self.target, found):
+                    self._before.add(kept)
+                return
+
+    def copy_all(self) -> None:
+        """Copy what is not copied yet; afterwards hold what was listed now and nothing else."""
+        self._round += 1
+        for entry in self._listing():
+            known = self.inventory.find(entry.key)
+            if known is not None and known.version == entry.version:
+                self.inventory.seen(entry.key, self._round)
+            else:
+                self._copy(entry)
+        self.inventory.forget_unseen(self._round)
+
+    def copy_new(self) -> bool:
+        """Copy what came since `copy_all`, drop nothing; False when some of it went meanwhile."""
+        whole = True
+        for entry in self._listing():
+            if self.inventory.find(entry.key) is None:
+                whole &= self._copy(entry)
+        return whole
+
+    def write_list(self, set_id: str) -> Objects:
+        """Write the set's list of objects."""
+        digest = Digest(written(self.inventory))
+        self.target.write(file_name(set_id, LIST), digest)
+        count, total = self.inventory.totals()
+        return Objects(size=digest.size, sha256=digest.sha256, count=count, total=total)
+
+    def _listing(self) -> Iterator[Entry]:
+        with told("the object storage cannot be listed"):
+            for entry in self.storage.entries():
+                # What tells of the storage itself is no part of a set.
+                if not entry.key.startswith(FOLDER):
+                    yield entry
+
+    def _copy(self, entry: Entry) -> bool:
+        """Have an object in the target; False when it is not in the storage any more."""
+        before = self._before.find(entry.key)
+        if (
+            before is not None
+            and (before.size, before.version) == (entry.size, entry.version)
+            and self._there.find(self.target.object_name(before.sha256))
+        ):
+            self.inventory.add(before, self._round)
+            return True
+        with told("no temporary file can be written"), SpooledTemporaryFile(_IN_MEMORY) as spool:
+            digest = Digest(self._bytes(entry.key))
+            try:
+                for piece in digest:
+                    spool.write(piece)
+            except NotFound:
+                return False
+            spool.seek(0)
+            name = self.target.object_name(digest.sha256)
+            if self._there.find(name) is None:
+                self.target.write(name, _pieces(cast("BinaryIO", spool)))
+                self._there.add(Kept(name, 0, "", ""))
+                self.copied += 1
+        self.inventory.add(Kept(entry.key, digest.size, entry.version, digest.sha256), self._round)
+        return True
+
+    def _bytes(self, key: str) -> Iterator[bytes]:
+        with told(f"{key} cannot be read from the object storage"):
+            yield from self.storage.read(key)
+
+
+def listed(target: Target, found: Manifest) -> Iterator[Kept]:
+    """The objects of a set. Raises BackupError, at the end when they are others."""
+    name = file_name(found.id, LIST)
+    pieces = target.read(name)
+    yield from parsed(checked(name, pieces, found.objects.sha256, found.objects.size))
+
+
+def content(target: Target, kept: Kept) -> Iterator[bytes]:
+    """The bytes of an object of a set. Raises BackupError, at their end when they are others."""
+    name = target.object_name(kept.sha256)
+    try:
+        yield from checked(name, target.read(name), kept.sha256, kept.size)
+    except BackupError as error:
+        raise BackupError(f"{kept.key}: {error}") from error
+
+
+def is_right(storage: ObjectStorage, kept: Kept) -> bool:
+    """Whether the storage has these bytes under this key."""
+    digest = Digest(storage.read(kept.key))
+    for _ in digest:
+        pass
+    return (digest.sha256, digest.size) == (kept.sha256, kept.size)
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    while piece := file.read(_PIECE):
+        yield piece

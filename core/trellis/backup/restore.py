@@ -1,0 +1,199 @@
+"""Putting a set back, in steps that may be cut off anywhere and run again.
+
+Until the last step the core has tables and no revision: so nothing serves, and another restore
+knows that what is there was not finished.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from sqlalchemy import MetaData, inspect, text
+from sqlalchemy.engine import Connection
+
+from trellis.backup import aftermath, journal_copy, loading, objects
+from trellis.backup.create import key_fingerprints
+from trellis.backup.errors import BackupError
+from trellis.backup.inventory import Inventory
+from trellis.backup.manifest import Manifest
+from trellis.backup.snapshot import VERSIONS, owned_tables
+from trellis.backup.target import Target, told
+from trellis.contracts import BlobStore, port
+from trellis.db import migrations
+from trellis.db.base import db
+from trellis.privacy import journal
+from trellis.privacy.journal import Note
+from trellis.storage import ObjectStorage
+from trellis.storage.mark import FOLDER, adopt
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a restore did beside putting things back."""
+
+    manifest: Manifest
+    sessions_ended: int
+    erased_again: int
+    unfinished: list[str]
+    """Plugins that could not erase at once; their tasks go on when the service runs."""
+    cache_cleared: bool
+
+
+def restore(target: Target, found: Manifest, *, replace: bool = False) -> Restored:
+    """Make database and storage what they were. Raises BackupError before anything is changed.
+
+    With ``replace`` what is there is lost, except for the journal of erasures.
+    """
+    storage = cast("ObjectStorage", port(BlobStore))
+    db.engine.dispose()
+    with migrations.locked() as connection:
+        _check(connection, found)
+        _refuse_while_used(connection)
+        if not replace and not _is_unfinished(connection):
+            _refuse_what_is_there(connection, storage)
+        notes = _remembered(target, storage, connection)
+        revision = _empty(connection, found)
+        _objects(target, found, storage)
+        loading.load(connection, target, found)
+        revision = _to_head(connection, revision)
+        adopt(storage)
+        aftermath.move_on()
+        ended = aftermath.end_sessions()
+        again, unfinished = aftermath.erase_again(notes)
+        _give_revision(connection, revision)
+        connection.commit()
+    return Restored(found, ended, again, unfinished, aftermath.forget_cached())
+
+
+def _check(connection: Connection, found: Manifest) -> None:
+    """Raise BackupError unless this installation can take the set."""
+    owners = migrations.owners()
+    if missing := sorted(set(found.revisions) - set(owners)):
+        raise BackupError(f"set {found.id} has tables of {', '.join(missing)}: install that first.")
+    if unknown := migrations.unknown(connection, found.revisions):
+        raise BackupError(
+            f"set {found.id} was made by a newer version of {', '.join(unknown)}: "
+            f"install Trellis {found.trellis} or later, and the plugins that it had."
+        )
+    if lost := [key for key in found.secret_keys if key not in key_fingerprints()]:
+        raise BackupError(
+            "secret_keys: the secrets in this set need the key with fingerprint "
+            f"{', '.join(lost)}; this installation has {', '.join(key_fingerprints())}."
+        )
+
+
+def _refuse_while_used(connection: Connection) -> None:
+    if connection.dialect.name == "sqlite":
+        # The last connection alone can leave the mode in which there may be several.
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        (patience,) = driver.execute("PRAGMA busy_timeout").fetchone()
+        driver.execute("PRAGMA busy_timeout = 0")
+        try:
+            driver.execute("PRAGMA journal_mode = DELETE")
+        except Exception as error:
+            raise BackupError("the database is in use: stop Trellis first.") from error
+        finally:
+            driver.execute("PRAGMA journal_mode = WAL")
+            driver.execute(f"PRAGMA busy_timeout = {patience}")
+        return
+    others = connection.execute(
+        text(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND application_name = 'trellis' AND pid <> pg_backend_pid()"
+        )
+    ).scalar_one()
+    connection.rollback()
+    if others:
+        raise BackupError(
+            f"{others} connection(s) of Trellis to this database are open: stop it first."
+        )
+
+
+def _is_unfinished(connection: Connection) -> bool:
+    names = inspect(connection).get_table_names()
+    unfinished = (
+        f"core{VERSIONS}" in names
+        and len(names) > 1
+        and not connection.execute(text(f"SELECT 1 FROM core{VERSIONS}")).scalar()  # noqa: S608
+    )
+    connection.rollback()
+    return unfinished
+
+
+def _refuse_what_is_there(connection: Connection, storage: ObjectStorage) -> None:
+    tables = owned_tables(connection)
+    connection.rollback()
+    if tables:
+        raise BackupError("the database is not empty: --replace would replace what it holds.")
+    with told("the object storage cannot be listed"):
+        if any(not entry.key.startswith(FOLDER) for entry in storage.entries()):
+            raise BackupError("the storage is not empty: --replace would replace what it holds.")
+
+
+def _remembered(target: Target, storage: ObjectStorage, connection: Connection) -> list[Note]:
+    """Every erasure that is known of, noted where nothing of this restore touches it."""
+    if inspect(connection).has_table("core_erasure"):
+        connection.rollback()
+        for note in journal.open_erasures():
+            journal.keep(storage, note)
+    connection.rollback()
+    there = {note.erasure_id: note for note in journal.notes(storage)}
+    for note in journal_copy.of_target(target):
+        if note.erasure_id not in there:
+            journal.keep(storage, note)
+            there[note.erasure_id] = note
+    return list(there.values())
+
+
+def _empty(connection: Connection, found: Manifest) -> str:
+    """Have the tables of the set's revisions, empty, and the core's revision taken away."""
+    metadata = MetaData()
+    versions = [f"{owner}{VERSIONS}" for owner in migrations.owners()]
+    names = [table.name for table in owned_tables(connection)] + versions
+    metadata.reflect(connection, only=lambda name, _: name in names)
+    metadata.drop_all(connection)
+    migrations.build(connection, found.revisions)
+    revision = _take_revision(connection)
+    connection.commit()
+    return revision
+
+
+def _to_head(connection: Connection, revision: str) -> str:
+    _give_revision(connection, revision)
+    migrations.build(connection, dict.fromkeys(migrations.owners(), "head"))
+    revision = _take_revision(connection)
+    connection.commit()
+    return revision
+
+
+def _take_revision(connection: Connection) -> str:
+    taken = connection.execute(
+        text(f"DELETE FROM core{VERSIONS} RETURNING version_num")  # noqa: S608
+    ).scalar_one()
+    return str(taken)
+
+
+def _give_revision(connection: Connection, revision: str) -> None:
+    connection.execute(
+        text(f"INSERT INTO core{VERSIONS} VALUES (:revision)"),  # noqa: S608
+        {"revision": revision},
+    )
+
+
+def _objects(target: Target, found: Manifest, storage: ObjectStorage) -> None:
+    """Have the set's objects in the storage, and no others; those that are right stay."""
+    with Inventory() as wanted, told("the object storage cannot be written"):
+        for kept in objects.listed(target, found):
+            wanted.add(kept)
+        for entry in storage.entries():
+            if entry.key.startswith(FOLDER):
+                continue
+            kept_or_none = wanted.find(entry.key)
+            if kept_or_none is None:
+                storage.delete(entry.key)
+            elif objects.is_right(storage, kept_or_none):
+                wanted.seen(entry.key, 1)
+        for kept in wanted.unseen(1):
+            storage.put(kept.key, objects.content(target, kept))
