@@ -123,12 +123,14 @@ setup(
             "media = trellis_media.plugin:MediaPlugin",
             "notifications = trellis_notifications.plugin:NotificationsPlugin",
             "analytics = trellis_analytics.plugin:AnalyticsPlugin",
+            "webhooks = trellis_webhooks.plugin:WebhooksPlugin",
         ],
         "trellis.perf": [
             "auth = trellis_auth.perf",
             "media = trellis_media.perf",
             "notifications = trellis_notifications.perf",
             "analytics = trellis_analytics.perf",
+            "webhooks = trellis_webhooks.perf",
         ],
         "trellis.commands": [
             "demo = trellis_demo.cli:demo",

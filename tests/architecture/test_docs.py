@@ -29,7 +29,7 @@ PAGES = sorted(
     [*DOCS.rglob("*.md"), *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGES.md"))]
 )
 EXAMPLE = ROOT / "tests/example_plugin"
-BUNDLED = ("analytics", "auth", "media", "notifications")
+BUNDLED = ("analytics", "auth", "media", "notifications", "webhooks")
 
 _CODE = re.compile(r"`([^`\n]+)`")
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -19,3 +19,7 @@ class TestNotifications(PluginContract):
 
 class TestAnalytics(PluginContract):
     plugin = "analytics"
+
+
+class TestWebhooks(PluginContract):
+    plugin = "webhooks"

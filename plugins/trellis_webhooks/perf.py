@@ -1,0 +1,26 @@
+"""Load of webhooks: operators who look after endpoints and at what they were sent."""
+
+from __future__ import annotations
+
+from locust import between, task
+
+from trellis_perf.user import OperatorUser
+
+
+class WebhookKeeper(OperatorUser):
+    """Looks through the endpoints and the newest deliveries, and opens one of each."""
+
+    weight = 1
+    wait_time = between(0.5, 1.5)
+
+    @task(2)
+    def look_through_the_log(self) -> None:
+        deliveries = self.call("webhooks_list_deliveries").json()["items"]
+        if deliveries:
+            self.call("webhooks_get_delivery", path={"delivery_id": deliveries[0]["id"]})
+
+    @task
+    def look_at_endpoints(self) -> None:
+        endpoints = self.call("webhooks_list_endpoints").json()["items"]
+        if endpoints:
+            self.call("webhooks_get_endpoint", path={"endpoint_id": endpoints[0]["id"]})
