@@ -7,6 +7,7 @@ import random
 import threading
 import time
 import uuid
+from collections import Counter
 from contextlib import suppress
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.processes import PATIENCE, until
 from trellis_demo.phone import Phone, analytics_events
 from trellis_demo.stream import Stream, StreamEntry
 
+_READY = "media.asset_ready/1"
 _TIMEOUT = 10.0
 _FIRST_WAIT = 0.1
 _LONGEST_WAIT = 2.0
@@ -71,6 +73,11 @@ class PatientPhone(Phone):
         assert asset_id not in self.uploads, "two uploads were answered with one asset"
         self.uploads[asset_id] = hashlib.sha256(content).hexdigest()
         return asset_id
+
+    def ready(self) -> Counter[str]:
+        """How often the stream told of each picture that it is ready."""
+        seen = self.follower.seen()
+        return Counter(str(entry.data["resource_id"]) for entry in seen if entry.type == _READY)
 
     def send_events(self, *names: str) -> None:
         """Track a batch, whole or not at all."""

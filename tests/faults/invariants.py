@@ -16,8 +16,6 @@ from tests.patient import PatientPhone
 from tests.processes import until
 from tests.supervision import Supervised
 
-READY = "media.asset_ready/1"
-
 _MORE_HANDLES = 12
 _MORE_BYTES = 64 * 1024 * 1024
 
@@ -62,12 +60,8 @@ def _assert_pictures(installation: Installation, phone: PatientPhone) -> None:
     )
     assert Counter(asset_id for (asset_id,) in messages) == once
 
-    def told() -> Counter[str]:
-        seen = phone.follower.seen()
-        return Counter(str(entry.data["resource_id"]) for entry in seen if entry.type == READY)
-
-    until(lambda: len(told()) >= len(once), "all entries of the stream", RECOVERY_SECONDS)
-    assert told() == once
+    until(lambda: len(phone.ready()) >= len(once), "all told by the stream", RECOVERY_SECONDS)
+    assert phone.ready() == once
     positions = [int(entry.id) for entry in phone.follower.seen()]
     assert positions == sorted(set(positions))
 
