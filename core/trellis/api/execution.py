@@ -56,13 +56,10 @@ def _answer(app: Flask) -> Any:
 
 
 def _rewound() -> bool:
-    """Whether the body can be read from its beginning once more."""
-    if "_cached_data" in vars(request) or not (
-        request.content_length or request.environ.get("wsgi.input_terminated")
-    ):
-        return True
-    if "files" not in vars(request):
-        return False
+    """Whether the body can be read from its beginning once more (what is parsed is kept)."""
+    known = vars(request)
+    if "files" not in known:
+        return "_cached_data" in known or "stream" not in known
     for file in request.files.values():
         file.seek(0)
     return True
