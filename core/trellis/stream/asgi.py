@@ -22,10 +22,14 @@ from trellis.contracts import Principal
 from trellis.runtime import Runtime
 from trellis.stream.connection import Connection, Message, Receive, Send
 from trellis.stream.hub import Hub
+from trellis.stream.room import make_room
+from trellis.stream.threads import Threads
 
 PATH = "/v1/stream"
 PRINCIPAL = "trellis.stream.principal"
 """Key of the environ under which the view leaves the principal that it let in."""
+CURSOR = "trellis.stream.cursor"
+FULL = "trellis.stream.full"
 
 # A phone that is gone says nothing: without an end its upload would hold a thread for ever.
 _SILENT_SECONDS = 20.0
@@ -42,7 +46,10 @@ class Streams:
         self._app = app
         self._others = others or self._through_flask
         runtime: Runtime = app.extensions["trellis"]
-        self._most = runtime.settings.core.stream_max_connections
+        core = runtime.settings.core
+        self._most = core.stream_max_connections
+        self._held = 0
+        self._threads = Threads(core.web_threads, "admission")
         self._hub = Hub(app, runtime.redis_url)
 
     def end(self) -> None:
@@ -53,50 +60,58 @@ class Streams:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "http":
-            scope = {**scope, "query_string": _in_ascii(scope["query_string"])}
-            if scope["path"] == PATH and scope["method"] == "GET":
+            scope["query_string"] = _in_ascii(scope["query_string"])
+            if scope["path"] == PATH and scope["method"] in ("GET", "HEAD"):
                 await self._stream(scope, receive, send)
             else:
                 await self._others(scope, receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
+        make_room(self._most)
         await self._hub.start()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self._hub.stop()
+        await self._threads.end()
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
-        environ = self._environ(scope)
-        environ[FULL] = self._hub.open_connections >= self._most
-        environ[PRINCIPAL] = None
-        response = await asyncio.to_thread(_call, self._app, environ)
+        self._held += 1
+        try:
+            connection = await self._admitted(scope, send)
+            if connection is not None:
+                await connection.run(receive)
+        finally:
+            self._held -= 1
+
+    async def _admitted(self, scope: Scope, send: Send) -> Connection | None:
+        """The connection of whoever may open one; all others have their answer already.
+
+        What was needed to ask is left behind here: a stream would hold it for hours.
+        """
+        environ = {**_environ(scope), FULL: self._held > self._most, PRINCIPAL: None}
+        response = await self._threads.run(_call, self._app, environ)
         principal: Principal | None = environ[PRINCIPAL]
-        if principal is None:
+        if principal is None or scope["method"] == "HEAD":
             await _relay(response, send)
-            return
-        await Connection(self._app, self._hub, principal, environ.get(CURSOR)).run(receive, send)
+            return None
+        return Connection(self._hub, principal, environ[CURSOR], send)
 
     async def _through_flask(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Any other path of a stream process: health, or an honest 404; never a body to read."""
-        response = await asyncio.to_thread(_call, self._app, self._environ(scope))
-        await _relay(response, send)
+        await _relay(await self._threads.run(_call, self._app, _environ(scope)), send)
 
-    @staticmethod
-    def _environ(scope: Scope) -> dict[str, Any]:
-        environ: dict[str, Any] = build_environ(scope, io.BytesIO())  # type: ignore[arg-type, assignment]
-        environ.pop("CONTENT_LENGTH", None)
-        return environ
+
+def _environ(scope: Scope) -> dict[str, Any]:
+    environ: dict[str, Any] = build_environ(scope, io.BytesIO())  # type: ignore[arg-type, assignment]
+    environ.pop("CONTENT_LENGTH", None)
+    return environ
 
 
 def _in_ascii(query_string: bytes) -> bytes:
     """The bridge takes ASCII only, and some clients send letters without escaping them."""
     return quote(query_string, safe=_ASCII).encode()
-
-
-FULL = "trellis.stream.full"
-CURSOR = "trellis.stream.cursor"
 
 
 def front(app: Flask) -> Streams:

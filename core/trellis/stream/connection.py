@@ -5,118 +5,178 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flask import Flask
+import structlog
 from sqlalchemy.engine import Row
 
-from trellis.contracts import Identity, Principal, port
+from trellis.contracts import Principal
 from trellis.errors import ResyncRequired
 from trellis.feed.audience import audiences_of
-from trellis.feed.reader import Changes, changes
-from trellis.stream.hub import Hub, Subscription
+
+if TYPE_CHECKING:
+    from trellis.stream.hub import Hub
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-# Whether the caller would still be let in is asked this often, on a busy stream too.
-_CHECK_SECONDS = 5.0
-# A ping goes out when nothing else did for so long.
-_PING_SECONDS = 15.0
-_PAGE = 500
+log = structlog.get_logger(__name__)
 
-_HEADERS = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-store"),
-    # nginx would otherwise hold entries back until its buffer is full
-    (b"x-accel-buffering", b"no"),
-]
+# Entries that a connection may lag behind before it is closed; its client resumes by its cursor.
+_BACKLOG = 512
+
+_START: Message = {
+    "type": "http.response.start",
+    "status": 200,
+    "headers": [
+        (b"content-type", b"text/event-stream; charset=utf-8"),
+        (b"cache-control", b"no-store"),
+        # nginx would otherwise hold entries back until its buffer is full
+        (b"x-accel-buffering", b"no"),
+    ],
+}
 
 
 class Connection:
-    """Sends one principal's entries as Server-Sent Events (WHATWG HTML, section 9.2)."""
+    """Sends one principal's entries as Server-Sent Events (WHATWG HTML, section 9.2).
 
-    def __init__(self, app: Flask, hub: Hub, principal: Principal, cursor: int | None) -> None:
-        self._app, self._hub, self._principal, self._cursor = app, hub, principal, cursor
-        self._audiences = audiences_of(principal)
+    Thousands are held at a time, so one that is idle is little: a coroutine that waits for the
+    client to leave. A task that writes is there only while there is something to write.
+    """
 
-    async def run(self, receive: Receive, send: Send) -> None:
+    __slots__ = (
+        "_cursor",
+        "_ended",
+        "_hub",
+        "_send",
+        "_started",
+        "_waiting",
+        "_writer",
+        "audiences",
+        "position",
+        "principal",
+        "wrote_at",
+    )
+
+    def __init__(self, hub: Hub, principal: Principal, cursor: int | None, send: Send) -> None:
+        self._hub, self._cursor, self._send = hub, cursor, send
+        self._started = self._ended = False
+        self._waiting: list[tuple[int, bytes]] = []
+        self._writer: asyncio.Task[None] | None = None
+        self.principal = principal
+        self.audiences = audiences_of(principal)
+        self.position = 0
+        """Up to here the client has everything that it may see."""
+        self.wrote_at = 0.0
+        """By the clock of the event loop."""
+
+    async def run(self, receive: Receive) -> None:
         """Serve until the client leaves, the session ends, or the process stops."""
-        subscription = await self._hub.subscribe(self._audiences)
-        ends = {
-            asyncio.create_task(_disconnected(receive)),
-            asyncio.create_task(self._shut_out()),
-        }
+        await self._hub.join(self)
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-            position = await self._replay(subscription, send)
-            await self._live(subscription, position, ends, send)
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            if not self._ended:
+                self._write(self._open)
+            while (await receive())["type"] != "http.disconnect":
+                pass
         finally:
-            for end in ends:
-                end.cancel()
-            self._hub.unsubscribe(subscription)
+            self._hub.leave(self)
+            if self._writer is not None:
+                self._writer.cancel()
 
-    async def _replay(self, subscription: Subscription, send: Send) -> int:
-        """Send what lies between the client's cursor and the start of the subscription.
+    def put(self, entry: tuple[int, bytes]) -> None:
+        """Hand an entry over, by position and text; whoever lags too far behind is closed."""
+        if self._ended:
+            return
+        if len(self._waiting) >= _BACKLOG:
+            self.end()
+            return
+        self._waiting.append(entry)
+        if self._writer is None:
+            self._write(self._follow)
 
-        Returns the position up to which the client has everything.
+    def ping(self) -> None:
+        """Show that the connection lives, unless something is being written anyway."""
+        if self._writer is None and not self._ended:
+            self._write(self._ping)
+
+    def end(self) -> None:
+        """Close the connection; its client resumes after the last entry that it got.
+
+        So all that waits is dropped: a part of it would leave a gap before what is sent still.
         """
-        if self._cursor is None:
-            await _write(send, _opening(subscription.start))
-            return subscription.start
+        if self._ended:
+            return
+        self._ended = True
+        self._waiting.clear()
+        if self._writer is not None:
+            self._writer.cancel()
+        self._writer = asyncio.create_task(self._finish())
+
+    def _write(self, writing: Callable[[], Awaitable[None]]) -> None:
+        self._writer = asyncio.create_task(self._guarded(writing))
+
+    async def _guarded(self, writing: Callable[[], Awaitable[None]]) -> None:
         try:
-            found = await asyncio.to_thread(self._changes, self._cursor)
+            await writing()
+        except Exception:
+            log.warning("stream_broken", exc_info=True)
+            self._writer = None
+            self.end()
+        else:
+            self._writer = None
+
+    async def _open(self) -> None:
+        """Begin the answer, and send what lies between the client's cursor and what is live."""
+        await self._start()
+        start = self.position
+        if self._cursor is None:
+            await self._text(_opening(start))
+            return await self._follow()
+        try:
+            found = await self._hub.changes(self._cursor, self.audiences)
         except ResyncRequired as error:
             # From where the hub is: what it has read before, the client finds when it fetches.
-            await _write(send, _opening(subscription.start, _resync_text(error)))
-            return subscription.start
-        await _write(send, _opening(self._cursor))
+            await self._text(_opening(start, _resync(error)))
+            return await self._follow()
+        await self._text(_opening(self._cursor))
         while True:
-            for entry in found.entries:
-                await _write(send, event_text(entry))
-            if not found.more or found.cursor >= subscription.start:
-                return found.cursor
-            found = await asyncio.to_thread(self._changes, found.cursor)
+            if found.entries:
+                await self._text(b"".join(map(entry_text, found.entries)))
+            self.position = found.cursor
+            if not found.more or found.cursor >= start:
+                return await self._follow()
+            found = await self._hub.changes(found.cursor, self.audiences)
 
-    async def _live(
-        self, subscription: Subscription, position: int, ends: set[asyncio.Task[None]], send: Send
-    ) -> None:
-        while not any(end.done() for end in ends):
-            following = asyncio.ensure_future(subscription.entries.get())
-            done, _ = await asyncio.wait(
-                {following, *ends}, timeout=_PING_SECONDS, return_when=asyncio.FIRST_COMPLETED
-            )
-            if following.done():
-                entry = following.result()
-                if entry is None:
-                    return
-                # Another process may have given the client entries that ours sees only now.
-                if entry.position > position:
-                    await _write(send, event_text(entry))
-                continue
-            following.cancel()
-            if not done:
-                await _write(send, ": ping\n\n")
+    async def _ping(self) -> None:
+        await self._text(b": ping\n\n")
+        await self._follow()
 
-    async def _shut_out(self) -> None:
-        """Return when the caller would not be let in any more."""
-        while True:
-            await asyncio.sleep(_CHECK_SECONDS)
-            if not await asyncio.to_thread(self._alive):
-                return
+    async def _follow(self) -> None:
+        """Write until nothing waits."""
+        while self._waiting:
+            waiting, self._waiting = self._waiting, []
+            # Another process may have given the client entries that ours sees only now.
+            texts = [text for position, text in waiting if position > self.position]
+            if texts:
+                await self._text(b"".join(texts))
+                self.position = waiting[-1][0]
 
-    def _changes(self, position: int) -> Changes:
-        with self._app.app_context():
-            return changes(position, self._audiences, _PAGE)
+    async def _finish(self) -> None:
+        if not self._started:
+            await self._start()
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    def _alive(self) -> bool:
-        with self._app.app_context():
-            return port(Identity).is_alive(self._principal)
+    async def _start(self) -> None:
+        self._started = True
+        await self._send(_START)
+
+    async def _text(self, text: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": text, "more_body": True})
+        self.wrote_at = asyncio.get_running_loop().time()
 
 
-def event_text(entry: Row[Any]) -> str:
+def entry_text(entry: Row[Any]) -> bytes:
     """An entry in the form of the event stream; its id is the cursor."""
     data = {
         "id": str(entry.event_id),
@@ -126,23 +186,14 @@ def event_text(entry: Row[Any]) -> str:
         "operation": entry.operation,
         "payload": entry.payload,
     }
-    return f"id: {entry.position}\nevent: {entry.type}\ndata: {json.dumps(data)}\n\n"
+    return f"id: {entry.position}\nevent: {entry.type}\ndata: {json.dumps(data)}\n\n".encode()
 
 
-def _opening(cursor: int, event: str = "") -> str:
+def _opening(cursor: int, event: str = "") -> bytes:
     """What comes first: when to come back after a break, and the cursor to come back with."""
-    return f"retry: 2000\nid: {cursor}\n{event}\n"
+    return f"retry: 2000\nid: {cursor}\n{event}\n".encode()
 
 
-def _resync_text(error: ResyncRequired) -> str:
+def _resync(error: ResyncRequired) -> str:
     data = {"type": "core.resync", "reason": error.extensions["reason"]}
     return f"event: core.resync\ndata: {json.dumps(data)}\n"
-
-
-async def _write(send: Send, text: str) -> None:
-    await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -12,76 +12,50 @@ from flask import Flask
 from redis import RedisError
 from sqlalchemy.engine import Row
 
-from trellis.feed.reader import entries_between, head
+from trellis.feed.reader import Changes, changes, entries_between, head
 from trellis.feed.sequencer import sequence
-from trellis.jobs.wake import FEED_CHANNEL
+from trellis.jobs.wake import FEED_CHANNEL, wake_feed
+from trellis.stream.connection import Connection, entry_text
+from trellis.stream.guard import Guard
+from trellis.stream.threads import Threads
 
 log = structlog.get_logger(__name__)
 
 # The feed is looked at this often even when no wake-up comes (Redis is away).
 _POLL_SECONDS = 1.0
-# Entries that a connection may lag behind before it is closed; its client resumes by its cursor.
-_BACKLOG = 512
-
-
-class Subscription:
-    """One connection's share of the feed: entries above ``start`` for its audiences."""
-
-    def __init__(self, audiences: frozenset[str], start: int) -> None:
-        self.audiences, self.start = audiences, start
-        self.entries: asyncio.Queue[Row[Any] | None] = asyncio.Queue(_BACKLOG)
-        """``None`` says that the connection must end."""
-
-        self._ended = False
-
-    def put(self, entry: Row[Any]) -> None:
-        """Hand an entry over; a connection that lags too far behind is closed instead."""
-        if self._ended:
-            return
-        if self.entries.full():
-            self.end()
-        else:
-            self.entries.put_nowait(entry)
-
-    def end(self) -> None:
-        """Have the connection closed; its client resumes after the last entry that it got.
-
-        So all that waits is dropped: a part of it would leave a gap before what is sent still.
-        """
-        self._ended = True
-        while not self.entries.empty():
-            self.entries.get_nowait()
-        self.entries.put_nowait(None)
+# Whoever hears nothing for so long subscribes anew: a peer that vanished says nothing either.
+_SILENT_SECONDS = 30.0
+# A ping goes out when nothing else did for so long.
+_PING_SECONDS = 15.0
+# A process that was stopped for long does not read on from where it was: its clients resume.
+_FURTHEST = 5000
+_PAGE = 500
 
 
 class Hub:
-    """The process's one reader of the feed."""
+    """The process's one reader of the feed, and everybody who is connected."""
 
     def __init__(self, app: Flask, redis_url: str) -> None:
-        self._app, self._redis_url = app, redis_url
-        self._subscriptions: dict[str, set[Subscription]] = {}
+        self._redis_url = redis_url
+        self._reading, self._replaying = Threads(2, "feed", app), Threads(2, "replay", app)
+        self._guard = Guard(self._reading)
+        self._connections: set[Connection] = set()
+        self._by_audience: dict[str, set[Connection]] = {}
         self._position: int | None = None
         self._known = asyncio.Event()
         self._woken = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._open = 0
-        self._ending = False
-
-    @property
-    def open_connections(self) -> int:
-        """How many subscriptions there are."""
-        return self._open
+        self._ending = self._away = False
 
     async def start(self) -> None:
         """Begin to follow the feed from its present end, or from when the database is there."""
-        self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._listen())]
+        for work in (self._follow(), self._listen(), self._ping(), self._guard.run()):
+            self._tasks.append(asyncio.create_task(work))
 
     def end_connections(self) -> None:
         """Have every connection closed, also one that is being opened now."""
         self._ending = True
-        for subscriptions in self._subscriptions.values():
-            for subscription in subscriptions:
-                subscription.end()
+        self._end_all()
 
     async def stop(self) -> None:
         """End every connection and stop following."""
@@ -92,66 +66,115 @@ class Hub:
             for task in running:
                 task.cancel()
             _, running = await asyncio.wait(running, timeout=0.1)
+        await self._reading.end()
+        await self._replaying.end()
 
-    async def subscribe(self, audiences: frozenset[str]) -> Subscription:
-        """From now on collect the entries that one of the audiences may see."""
+    async def join(self, connection: Connection) -> None:
+        """From now on hand over what the connection may see, above the position set in it."""
         await self._known.wait()
         assert self._position is not None
-        subscription = Subscription(audiences, self._position)
-        for audience in audiences:
-            self._subscriptions.setdefault(audience, set()).add(subscription)
-        self._open += 1
+        connection.position = self._position
+        connection.wrote_at = asyncio.get_running_loop().time()
+        self._connections.add(connection)
+        for audience in connection.audiences:
+            self._by_audience.setdefault(audience, set()).add(connection)
+        self._guard.add(connection)
         if self._ending:
-            subscription.end()
-        return subscription
+            connection.end()
 
-    def unsubscribe(self, subscription: Subscription) -> None:
-        """Stop collecting."""
-        for audience in subscription.audiences:
-            subscriptions = self._subscriptions[audience]
-            subscriptions.discard(subscription)
-            if not subscriptions:
-                del self._subscriptions[audience]
-        self._open -= 1
+    def leave(self, connection: Connection) -> None:
+        """Hand over nothing more."""
+        self._connections.discard(connection)
+        for audience in connection.audiences:
+            connections = self._by_audience[audience]
+            connections.discard(connection)
+            if not connections:
+                del self._by_audience[audience]
+        self._guard.remove(connection)
+
+    async def changes(self, cursor: int, audiences: frozenset[str]) -> Changes:
+        """What a connection has missed. Raises ResyncRequired."""
+        return await self._replaying.run(changes, cursor, audiences, _PAGE)
+
+    def _end_all(self) -> None:
+        for connection in self._connections:
+            connection.end()
 
     async def _follow(self) -> None:
         while True:
             self._woken.clear()
             try:
-                entries, position = await asyncio.to_thread(self._read, self._position)
-            except Exception:
+                given = await self._read_on()
+            except Exception as error:  # noqa: BLE001 (the database may be away; later, then)
                 # At the first start of all the tables are made while the streams come up.
-                if self._known.is_set():
-                    log.exception("feed_not_read")
+                if self._known.is_set() and not self._away:
+                    log.warning("feed_not_read", error=type(error).__name__)
+                self._away = True
             else:
-                for entry in entries:
-                    self._hand_out(entry)
-                self._position = position
-                self._known.set()
+                self._away = False
+                if given:
+                    await self._announce()
             try:
                 await asyncio.wait_for(self._woken.wait(), _POLL_SECONDS)
             except TimeoutError:
                 continue
 
-    def _hand_out(self, entry: Row[Any]) -> None:
-        for subscription in self._subscriptions.get(entry.audience, ()):
-            subscription.put(entry)
+    async def _read_on(self) -> int:
+        """Hand out what is new; returns to how many entries we gave their positions."""
+        given, newest, entries = await self._reading.run(_read, self._position)
+        if entries is None:
+            # Far behind, or the database has had another life: each client asks for its own.
+            self._end_all()
+        elif entries:
+            await self._guard.be_sure()
+            for entry in entries:
+                if connections := self._by_audience.get(entry.audience):
+                    text = (entry.position, entry_text(entry))
+                    for connection in connections:
+                        connection.put(text)
+        self._position = newest
+        self._known.set()
+        return given
+
+    async def _announce(self) -> None:
+        """Tell the other processes, which found the sequencer's lock taken."""
+        try:
+            await self._reading.run(wake_feed)
+        except RedisError as error:
+            log.warning("broker_away", error=str(error))
 
     async def _listen(self) -> None:
         while True:
             try:
-                async with redis.asyncio.Redis.from_url(self._redis_url) as client:
+                async with redis.asyncio.Redis.from_url(
+                    self._redis_url, socket_connect_timeout=3
+                ) as client:
                     channel = client.pubsub(ignore_subscribe_messages=True)
                     await channel.subscribe(FEED_CHANNEL)
-                    async for _ in channel.listen():
+                    while True:
+                        async with asyncio.timeout(_SILENT_SECONDS):
+                            await channel.get_message(timeout=None)
                         self._woken.set()
+            except TimeoutError:
+                continue
             except (RedisError, OSError):
                 await asyncio.sleep(_POLL_SECONDS)
 
-    def _read(self, after: int | None) -> tuple[Sequence[Row[Any]], int]:
-        with self._app.app_context():
-            sequence()
-            newest = head()
-            if after is None or newest <= after:
-                return [], newest
-            return entries_between(after, newest), newest
+    async def _ping(self) -> None:
+        while True:
+            await asyncio.sleep(min(_PING_SECONDS, 1.0))
+            silent = asyncio.get_running_loop().time() - _PING_SECONDS
+            for connection in self._connections:
+                if connection.wrote_at <= silent:
+                    connection.ping()
+
+
+def _read(after: int | None) -> tuple[int, int, Sequence[Row[Any]] | None]:
+    """Positions given, the newest one, and the entries between; None when they are not read."""
+    given = sequence()
+    newest = head()
+    if after is None or newest == after:
+        return given, newest, []
+    if not after < newest <= after + _FURTHEST:
+        return given, newest, None
+    return given, newest, entries_between(after, newest)

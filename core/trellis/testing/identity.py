@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Collection
 from typing import Literal
 from uuid import UUID
 
@@ -41,6 +42,11 @@ class IssuedIdentity:
     def end_all_sessions(self) -> int:
         self._issued.clear()
         return self._installed.end_all_sessions() if self._installed else 0
+
+    def alive(self, principals: Collection[Principal]) -> set[Principal]:
+        issued = set(principals) & set(self._issued.values())
+        others = set(principals) - issued
+        return issued | (self._installed.alive(others) if self._installed else others)
 
     def ensure_operator(self, email: str, password: str) -> bool:
         return self._installed.ensure_operator(email, password) if self._installed else False

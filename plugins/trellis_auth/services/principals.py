@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
+from collections.abc import Collection
 
 from sqlalchemy import bindparam, select
 
 from trellis.contracts import Principal
-from trellis.db import Found, database_now, fetch_one
+from trellis.db import Found, database_now, fetch_all, fetch_one
 from trellis.errors import Unauthenticated
 from trellis.plugin import every_permission
 from trellis_auth.models import Device, Session, User
@@ -18,16 +19,21 @@ from trellis_auth.services.tokens import AccessClaims, read_access_token
 
 _MOST_REMEMBERED = 10_000
 
+_goes_on = (
+    Session.ended_at.is_(None),
+    Session.expires_at > database_now(),
+    User.closed_at.is_(None),
+)
 _alive = (
     select(Session.user_id, User.role, Device.installation_id)
     .join(User, User.id == Session.user_id)
     .join(Device, Device.id == Session.device_id)
-    .where(
-        Session.id == bindparam("session_id"),
-        Session.ended_at.is_(None),
-        Session.expires_at > database_now(),
-        User.closed_at.is_(None),
-    )
+    .where(Session.id == bindparam("session_id"), *_goes_on)
+)
+_all_alive = (
+    select(Session.id, Session.user_id, User.role)
+    .join(User, User.id == Session.user_id)
+    .where(Session.id.in_(bindparam("session_ids", expanding=True)), *_goes_on)
 )
 
 
@@ -60,6 +66,11 @@ class SessionIdentity:
 
     def end_all_sessions(self) -> int:
         return endings.end_sessions_of_everybody()
+
+    def alive(self, principals: Collection[Principal]) -> set[Principal]:
+        rows = fetch_all(_all_alive, session_ids=[p.session_id for p in principals if p.session_id])
+        holders = {row.id: (row.user_id, row.role) for row in rows}
+        return {p for p in principals if holders.get(p.session_id) == (p.id, p.kind)}
 
     def ensure_operator(self, email: str, password: str) -> bool:
         return accounts.create_operator(email, password)

@@ -60,6 +60,7 @@ class Phone:
         }
         self._application = application
         self._sent: asyncio.Queue[Message] = asyncio.Queue()
+        self._texts: list[str] = []
         self._gone = asyncio.Event()
         self.reads = asyncio.Event()
         """Cleared: the phone takes nothing more, as when its network is slow."""
@@ -76,8 +77,12 @@ class Phone:
 
     async def lines(self) -> dict[str, str]:
         """The fields of the next event; of a comment, its text under an empty name."""
-        text = (await asyncio.wait_for(self._sent.get(), SECONDS))["body"].decode()
-        return dict(line.split(": ", 1) for line in text.strip().splitlines())
+        while not self._texts:
+            body: bytes = (await asyncio.wait_for(self._sent.get(), SECONDS))["body"]
+            if not body:
+                return {}  # the end
+            self._texts += body.decode().removesuffix("\n\n").split("\n\n")
+        return dict(line.split(": ", 1) for line in self._texts.pop(0).splitlines())
 
     async def event(self) -> tuple[int, dict[str, Any]]:
         """Cursor and data of the next entry."""
@@ -94,7 +99,7 @@ class Phone:
         assert self.ended is not None
         await asyncio.wait_for(self.ended, SECONDS)
         left = []
-        while not self._sent.empty():
+        while self._texts or not self._sent.empty():
             left.append(await self.lines())
         return [fields for fields in left if fields]
 
@@ -121,6 +126,8 @@ class Phone:
     async def _send(self, message: Message) -> None:
         await self.reads.wait()
         await self._sent.put(message)
+        if not message.get("more_body", True):
+            self._gone.set()
 
 
 class Served:
