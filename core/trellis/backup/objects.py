@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from tempfile import SpooledTemporaryFile
-from typing import BinaryIO, cast
 
 from trellis.backup import manifest
 from trellis.backup.errors import BackupError
@@ -19,7 +20,6 @@ from trellis.storage.objects import Entry
 
 LIST = "objects"
 OBJECTS = "objects/"
-# What is larger passes through a file on its way, because its name is known at its end only.
 _IN_MEMORY = 4 * 1024 * 1024
 _PIECE = 256 * 1024
 
@@ -89,19 +89,16 @@ class Collector:
         ):
             self.inventory.add(before, self._round)
             return True
-        with told("no temporary file can be written"), SpooledTemporaryFile(_IN_MEMORY) as spool:
-            digest = Digest(self._bytes(entry.key))
-            try:
-                for piece in digest:
-                    spool.write(piece)
-            except NotFound:
-                return False
-            spool.seek(0)
-            name = self.target.object_name(digest.sha256)
-            if self._there.find(name) is None:
-                self.target.write(name, _pieces(cast("BinaryIO", spool)))
-                self._there.add(Kept(name, 0, "", ""))
-                self.copied += 1
+        digest = Digest(self._bytes(entry.key))
+        try:
+            with spooled(digest) as pieces:
+                name = self.target.object_name(digest.sha256)
+                if self._there.find(name) is None:
+                    self.target.write(name, pieces)
+                    self._there.add(Kept(name, 0, "", ""))
+                    self.copied += 1
+        except NotFound:
+            return False
         self.inventory.add(Kept(entry.key, digest.size, entry.version, digest.sha256), self._round)
         return True
 
@@ -134,6 +131,15 @@ def is_right(storage: ObjectStorage, kept: Kept) -> bool:
     return (digest.sha256, digest.size) == (kept.sha256, kept.size)
 
 
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
-    while piece := file.read(_PIECE):
-        yield piece
+@contextmanager
+def spooled(pieces: Iterable[bytes]) -> Iterator[Iterator[bytes]]:
+    """Read everything first, then give it out: a storage cannot be read while another is written.
+
+    What is larger than some megabytes passes through a temporary file.
+    """
+    with SpooledTemporaryFile(_IN_MEMORY) as file:
+        for piece in pieces:
+            with told("no temporary file can be written"):
+                file.write(piece)
+        file.seek(0)
+        yield iter(partial(file.read, _PIECE), b"")

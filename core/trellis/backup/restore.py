@@ -196,4 +196,5 @@ def _objects(target: Target, found: Manifest, storage: ObjectStorage) -> None:
             elif objects.is_right(storage, kept_or_none):
                 wanted.seen(entry.key, 1)
         for kept in wanted.unseen(1):
-            storage.put(kept.key, objects.content(target, kept))
+            with objects.spooled(objects.content(target, kept)) as pieces:
+                storage.put(kept.key, pieces)
