@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import insert
+from sqlalchemy import Table, insert
 from sqlalchemy.orm import Session
 
 from trellis.db.clock import database_now
@@ -57,8 +57,11 @@ class FeedRecord:
         }
 
 
+# Of the table, not of the model: SQLAlchemy's unit of objects costs more than the insert.
+_INSERTION = insert(cast("Table", FeedEntry.__table__)).values(created_at=database_now())
+
+
 def append_events(session: Session, records: Sequence[FeedRecord]) -> None:
     """Insert the records in the caller's transaction; they have no position yet."""
     if records:
-        statement = insert(FeedEntry).values(created_at=database_now())
-        session.execute(statement, [record.row() for record in records])
+        session.connection().execute(_INSERTION, [record.row() for record in records])
