@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "example_plugin"
-BUNDLED = {"analytics", "auth", "media", "notifications"}
+BUNDLED = {"analytics", "auth", "media", "notifications", "webhooks"}
 QUIET = ("--quiet", "--disable-pip-version-check", "--no-index", "--no-deps")
 
 

@@ -22,7 +22,7 @@ from trellis.contracts import Mailbox, PushSink
 from trellis.db.base import db
 from trellis.runtime import Runtime
 
-BUNDLED = ("analytics", "auth", "media", "notifications")
+BUNDLED = ("analytics", "auth", "media", "notifications", "webhooks")
 SOME_ID = "00000000-0000-7000-8000-000000000000"
 # Whoever opens a further address to everybody changes this list, and is asked why.
 PUBLIC = {

@@ -25,7 +25,7 @@ from trellis.runtime import Runtime
 from trellis.settings import describe
 
 Run = Callable[..., Result]
-BUNDLED = ["analytics", "auth", "media", "notifications"]
+BUNDLED = ["analytics", "auth", "media", "notifications", "webhooks"]
 
 
 @pytest.fixture
@@ -231,9 +231,9 @@ def test_unknown_settings_are_told_all_at_once(
 
 def test_faults_of_plugins_are_told_as_a_table(stop: Callable[..., str]) -> None:
     told = stop("plugins", "check", plugins__disabled="auth,notifications").splitlines()
-    assert told[0] == "trellis: 2 fault(s) in plugins"
+    assert told[0] == "trellis: 3 fault(s) in plugins"
     assert told[1].split() == ["PLUGIN", "VERSION", "PHASE", "CAUSE"]
-    for line, name in zip(told[2:], ["analytics", "media"], strict=True):
+    for line, name in zip(told[2:], ["analytics", "media", "webhooks"], strict=True):
         row = line.split(maxsplit=3)
         assert row == [
             name,

@@ -19,7 +19,7 @@ from trellis.observe.audit import record
 from trellis.runtime import Runtime
 from trellis.unit_of_work import unit_of_work
 
-BUNDLED = ("analytics", "auth", "media", "notifications")
+BUNDLED = ("analytics", "auth", "media", "notifications", "webhooks")
 OWNERS = (CORE, *BUNDLED)
 
 

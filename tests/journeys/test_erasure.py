@@ -62,6 +62,7 @@ def test_nothing_of_a_person_is_left_and_nothing_of_others_is_missing(
         "core",
         "media",
         "notifications",
+        "webhooks",
     }
     assert traces(server, sought) == set()
     assert in_tables(server, of_bob) == kept_of_bob

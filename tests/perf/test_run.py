@@ -43,7 +43,7 @@ def test_the_command_does_not_import_the_load_generator() -> None:
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("plugin", ["auth", "media", "notifications", "analytics"])
+@pytest.mark.parametrize("plugin", ["auth", "media", "notifications", "analytics", "webhooks"])
 def test_every_plugin_brings_users_to_a_server_that_has_it(plugin: str) -> None:
     program = (
         "from trellis_perf.scenarios import user_classes;"
