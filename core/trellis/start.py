@@ -19,13 +19,12 @@ from redis import RedisError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from trellis.contracts import BlobStore, port
 from trellis.db.base import db
 from trellis.errors import ServiceUnavailable
 from trellis.local.errors import StartError
 from trellis.runtime import runtime
 from trellis.settings import Settings
-from trellis.storage import ObjectStorage
+from trellis.storage import core_storage
 from trellis.storage.mark import ForeignStorage, settle
 
 log = structlog.get_logger(__name__)
@@ -60,7 +59,7 @@ def require_database(app: Flask) -> None:
 def require_storage() -> None:
     """Raise StartError unless the storage is the installation's; at first, make it so."""
     try:
-        settle(storage())
+        settle(core_storage())
     except ForeignStorage as fault:
         raise StartError(
             f"storage_url: {Settings.current().storage_url} is not the storage of this "
@@ -72,13 +71,6 @@ def require_storage() -> None:
             f"storage_url: the storage cannot be used ({_reason(fault.__cause__ or fault)}); "
             "start it, or correct the TRELLIS_STORAGE_ settings."
         ) from fault
-
-
-def storage() -> ObjectStorage:
-    """The storage of the running application."""
-    store = port(BlobStore)
-    assert isinstance(store, ObjectStorage)
-    return store
 
 
 def _check(app: Flask) -> list[str]:

@@ -60,6 +60,7 @@ def stop(
     def stop(*arguments: str, **environ: str) -> str:
         monkeypatch.setattr(sys, "argv", ["trellis", *arguments])
         monkeypatch.setenv("TRELLIS_DATA_DIR", str(tmp_path / "var"))
+        monkeypatch.delenv("TRELLIS_DATABASE_URL", raising=False)  # of the other tests' application
         for name, value in environ.items():
             monkeypatch.setenv(f"TRELLIS_{name.upper()}", value)
         with pytest.raises(SystemExit) as ended:

@@ -27,7 +27,7 @@ from werkzeug.test import TestResponse
 
 import trellis
 from trellis.api import access, init_api
-from trellis.contracts import Principal
+from trellis.contracts import BlobStore, Principal
 from trellis.db import migrations
 from trellis.db.base import db
 from trellis.db.engine import init_engine
@@ -39,6 +39,8 @@ from trellis.observe.metrics import observe_task
 from trellis.observe.statements import counted_statements
 from trellis.runtime import Runtime
 from trellis.settings import load_settings
+from trellis.storage import ObjectStorage, core_storage
+from trellis.storage.mark import settle
 from trellis.unit_of_work import unit_of_work
 
 
@@ -62,9 +64,10 @@ def make_app(broker: Broker, tmp_path: Path) -> Iterator[MakeApp]:
         )
         app = Flask("trellis")
         redis = made.enter_context(Redis.from_url(redis_url, socket_timeout=30))
-        app.extensions["trellis"] = Runtime(settings, redis, redis_url)
+        app.extensions["trellis"] = runtime = Runtime(settings, redis, redis_url)
         init_observe(app)
         init_engine(app, settings.core)
+        runtime.ports[BlobStore] = ObjectStorage(settings.core)
         public = access(public="a test")
         app.add_url_rule("/things/<int:number>", "thing", public(thing), methods=["GET"])
         app.add_url_rule("/refused", "refused", public(refused))
@@ -263,10 +266,10 @@ class TestHealth:
 
     def test_ready_when_all_parts_work(self, make_app: MakeApp) -> None:
         response = make_app(migrated=True).test_client().get("/health/ready")
-        assert response.json == {
-            "status": "ok",
-            "checks": {"database": "ok", "migrations": "ok", "broker": "ok"},
-        }
+        parts = ("database", "migrations", "clock", "broker", "storage")
+        assert body(response)["status"] == "ok"
+        assert body(response)["checks"] == dict.fromkeys(parts, "ok")
+        assert abs(body(response)["clock_offset_seconds"]) < 5
         assert response.headers["Cache-Control"] == "no-store"
 
     def test_without_a_broker_it_is_degraded(self, make_app: MakeApp, tmp_path: Path) -> None:
@@ -306,6 +309,24 @@ class TestHealth:
         assert response.content_type == "application/problem+json"
         assert body(response)["checks"]["database"] == "failed"
         assert body(response)["code"] == "core.service_unavailable"
+
+    def test_a_storage_that_is_away_degrades_and_another_one_is_not_ready(
+        self, make_app: MakeApp, tmp_path: Path
+    ) -> None:
+        app = make_app(migrated=True)
+        with app.app_context():
+            settle(core_storage())
+        mark = tmp_path / "var/objects/.trellis"
+        mark.rename(tmp_path / "away")
+        response = app.test_client().get("/health/ready")
+        assert response.status_code == 503
+        assert body(response)["checks"]["storage"] == "foreign"
+
+        mark.write_text("a file where the directory was")
+        response = make_app().test_client().get("/health/ready")
+        assert response.status_code == 200
+        assert body(response)["status"] == "degraded"
+        assert body(response)["checks"]["storage"] == "failed"
 
     def test_pending_migrations_are_not_ready(self, make_app: MakeApp) -> None:
         response = make_app().test_client().get("/health/ready")

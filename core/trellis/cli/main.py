@@ -9,7 +9,6 @@ import sys
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
-from typing import Any
 
 import click
 
@@ -25,11 +24,15 @@ _COMMANDS = {
     "scheduler": "trellis.cli.processes",
     "background": "trellis.cli.processes",
     "db": "trellis.cli.database",
+    "jobs": "trellis.cli.jobs",
+    "backup": "trellis.cli.backup",
     "plugins": "trellis.cli.plugins",
     "config": "trellis.cli.config",
+    "storage": "trellis.cli.storage",
     "openapi": "trellis.cli.openapi",
 }
 GROUP = "trellis.commands"
+_INTERRUPTED = 130  # as a shell says it
 
 
 class Commands(click.Group):
@@ -92,10 +95,16 @@ def cli() -> None:
     """Trellis: a self-hosted backend for mobile apps."""
 
 
-def main() -> Any:
+def main() -> None:
     """Run the command line; what stops a start is told in sentences, with exit code 2."""
     try:
-        return cli(prog_name="trellis")
+        # Not standalone, which would say 'Aborted!' of Ctrl-C.
+        sys.exit(cli(prog_name="trellis", standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:  # by Ctrl-C, before what was begun has its own way to end
+        sys.exit(_INTERRUPTED)
     except Exception as error:
         told = _sentences(error)
         if not told:

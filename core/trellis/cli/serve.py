@@ -36,8 +36,12 @@ def _serve_laptop(core: Settings) -> None:
     from trellis.local.supervisor import Supervisor
 
     require_writable(core.data_dir)
-    # Our processes have it too: what a killed supervisor left has ended when we get it.
-    with locked(core.data_dir / "serve.lock", ORPHAN_GRACE + 1) as lock:
+    with (
+        # Held by a supervisor alone: while it lives, there is nothing to wait for.
+        locked(core.data_dir / "supervisor.lock", 0),
+        # Our processes have it too: what a killed supervisor left has ended when we get it.
+        locked(core.data_dir / "serve.lock", ORPHAN_GRACE + 1) as lock,
+    ):
         require_port(core.host, core.port)
         with Broker(core.data_dir, core.redis_url).supervised() as broker:
             tiers = [broker, *_processes(core, lock)]

@@ -6,57 +6,90 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import structlog
 from flask import Flask, Response, jsonify
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from trellis.db.base import db
+from trellis.db.clock import database_now, utcnow
 from trellis.errors import ServiceUnavailable
 from trellis.runtime import runtime
+from trellis.storage import core_storage
+from trellis.storage.mark import ForeignStorage, verify
 
 log = structlog.get_logger(__name__)
 
-Outcome = Literal["ok", "failed", "timeout"]
+Outcome = Literal["ok", "failed", "timeout", "foreign"]
 
 _SECONDS = 1.0
+_STORAGE_KEPT_SECONDS = 3.0
+_CLOCK_SECONDS = 30.0
+# Without them requests fail or do harm; without another part they are slower, or some of them fail.
+_NEEDED = ("database", "migrations", "clock")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a question, and what it measured, if it measures."""
+
+    outcome: Outcome
+    measured: float | None = None
+
+
+class ClockOff(Exception):
+    """The clock of this process is not the database's; `offset` tells by how many seconds."""
+
+    def __init__(self, offset: float) -> None:
+        super().__init__(f"{offset:+.1f} s")
+        self.offset = offset
 
 
 class Check:
     """A question to a part outside this process, which may never answer.
 
-    It is asked in a thread of its own, by one asker at a time: who comes while it runs waits for
-    the same answer. So a part that hangs holds one thread, however often we are asked.
+    It is asked in a thread of its own, by one asker at a time: who comes while it runs, or up to
+    `keep` seconds later, gets the same answer. So a part that hangs holds one thread, however often
+    we are asked.
     """
 
-    def __init__(self, name: str, question: Callable[[], None]) -> None:
+    def __init__(
+        self, name: str, question: Callable[[], float | None], *, keep: float = 0.0
+    ) -> None:
         self.name = name
         self._question = question
+        self._keep = keep
+        self._keep_until = 0.0
         self._lock = threading.Lock()
-        self._running: Future[Outcome] | None = None
+        self._running: Future[Answer] | None = None
         self._failing: str | None = None
 
-    def begin(self, app: Flask) -> Future[Outcome]:
+    def begin(self, app: Flask) -> Future[Answer]:
         """Ask, or join whoever asks already."""
         with self._lock:
-            if self._running is None or self._running.done():
-                self._running = Future()
+            asked = self._running
+            if asked is None or (asked.done() and time.monotonic() >= self._keep_until):
+                self._running = asked = Future()
                 threading.Thread(
-                    target=self._ask, args=(app, self._running), name=self.name, daemon=True
+                    target=self._ask, args=(app, asked), name=self.name, daemon=True
                 ).start()
-            return self._running
+            return asked
 
-    def _ask(self, app: Flask, answer: Future[Outcome]) -> None:
+    def _ask(self, app: Flask, answer: Future[Answer]) -> None:
         try:
             with app.app_context():
-                self._question()
+                measured = self._question()
         except Exception as error:  # noqa: BLE001 (whatever it is, it is the answer)
             self._tell(type(error).__name__)
-            answer.set_result("failed")
+            outcome: Outcome = "foreign" if isinstance(error, ForeignStorage) else "failed"
+            told = Answer(outcome, getattr(error, "offset", None))
         else:
             self._tell(None)
-            answer.set_result("ok")
+            told = Answer("ok", measured)
+        self._keep_until = time.monotonic() + self._keep
+        answer.set_result(told)
 
     def _tell(self, failing: str | None) -> None:
         """Log a change only: we are asked every few seconds."""
@@ -72,7 +105,9 @@ def add_views(app: Flask) -> None:
     checks = [
         Check("database", _ask_database),
         Check("migrations", _ask_migrations),
+        Check("clock", _ask_clock),
         Check("broker", _ask_broker),
+        Check("storage", _ask_storage, keep=_STORAGE_KEPT_SECONDS),
     ]
     public = access(public="tells only whether the parts work")
 
@@ -82,29 +117,30 @@ def add_views(app: Flask) -> None:
 
     @public
     def ready() -> Response:
-        outcomes = _ask_all(app, checks)
-        if any(outcomes[name] != "ok" for name in ("database", "migrations")):
-            raise ServiceUnavailable(
-                "A part that every request needs does not work.", checks=outcomes
-            )
-        # Without the broker reads go on and work waits in the outbox: slower, not broken.
-        status = "ok" if outcomes["broker"] == "ok" else "degraded"
-        return _fresh(jsonify(status=status, checks=outcomes))
+        answers = _ask_all(app, checks)
+        outcomes = {name: answer.outcome for name, answer in answers.items()}
+        offset = answers["clock"].measured
+        told: dict[str, Any] = {"checks": outcomes, "clock_offset_seconds": offset}
+        if "foreign" in outcomes.values() or any(outcomes[name] != "ok" for name in _NEEDED):
+            raise ServiceUnavailable("A part that every request needs does not work.", **told)
+        # Without the broker work waits in the outbox, without storage files do: not all is broken.
+        status = "ok" if set(outcomes.values()) == {"ok"} else "degraded"
+        return _fresh(jsonify(status=status, **told))
 
     app.add_url_rule("/health/live", view_func=live)
     app.add_url_rule("/health/ready", view_func=ready)
 
 
-def _ask_all(app: Flask, checks: list[Check]) -> dict[str, Outcome]:
+def _ask_all(app: Flask, checks: list[Check]) -> dict[str, Answer]:
     running = {check.name: check.begin(app) for check in checks}
     deadline = time.monotonic() + _SECONDS
-    outcomes: dict[str, Outcome] = {}
+    answers: dict[str, Answer] = {}
     for name, answer in running.items():
         try:
-            outcomes[name] = answer.result(max(0.0, deadline - time.monotonic()))
+            answers[name] = answer.result(max(0.0, deadline - time.monotonic()))
         except TimeoutError:
-            outcomes[name] = "timeout"
-    return outcomes
+            answers[name] = Answer("timeout")
+    return answers
 
 
 def _fresh(response: Response) -> Response:
@@ -120,10 +156,26 @@ def _ask_database() -> None:
 def _ask_migrations() -> None:
     from trellis.db import migrations  # Alembic is slow to import; workers never ask
 
-    pending = [status.owner for status in migrations.status() if not status.at_head]
+    pending = [status.owner for status in migrations.status() if status.pending]
     if pending:
         raise RuntimeError(f"migrations pending for {', '.join(pending)}")
 
 
+def _ask_clock() -> float:
+    """How many seconds this process's clock is ahead of the database's, which all agree on."""
+    with db.engine.connect() as connection:
+        before = utcnow()
+        theirs = connection.execute(select(database_now())).scalar_one()
+        after = utcnow()
+    offset = round(((before - theirs) + (after - before) / 2).total_seconds(), 3)
+    if abs(offset) > _CLOCK_SECONDS:
+        raise ClockOff(offset)
+    return offset
+
+
 def _ask_broker() -> None:
     runtime().redis.ping()
+
+
+def _ask_storage() -> None:
+    verify(core_storage())

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from trellis.storage.objects import Entry, ObjectStorage
+from trellis.storage.objects import Entry, ObjectStorage, core_storage
 
-__all__ = ["Entry", "ObjectStorage"]
+__all__ = ["Entry", "ObjectStorage", "core_storage"]

@@ -15,7 +15,9 @@ import structlog
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, S3Store
 
+from trellis.contracts import BlobStore, port
 from trellis.errors import NotFound, ServiceUnavailable
+from trellis.local.errors import StartError
 from trellis.settings import Settings
 
 if TYPE_CHECKING:
@@ -53,7 +55,13 @@ class ObjectStorage:
         self._root: Path | None = None
         if core.storage_url.startswith("file://"):
             self._root = Path(unquote(urlsplit(core.storage_url).path))
-            self._root.mkdir(parents=True, exist_ok=True)
+            try:
+                self._root.mkdir(parents=True, exist_ok=True)
+            except OSError as fault:
+                raise StartError(
+                    f"storage_url: the directory {self._root} cannot be used ({fault.strerror}); "
+                    "make it yours, or choose another with TRELLIS_STORAGE_URL."
+                ) from fault
             self._store: ObjectStore = LocalStore(self._root, automatic_cleanup=True)
         else:
             self._store = _s3(core)
@@ -76,7 +84,10 @@ class ObjectStorage:
     def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         if end is not None and end <= start:
             return iter(())
-        wanted: GetOptions = {"range": {"offset": start} if end is None else (start, end)}
+        wanted: GetOptions = {}
+        # Of an object without bytes there is no range at all.
+        if start or end is not None:
+            wanted["range"] = {"offset": start} if end is None else (start, end)
         with _answering():
             try:
                 result = obstore.get(self._store, key, options=wanted)
@@ -121,6 +132,13 @@ class ObjectStorage:
             if path == self._root:
                 return
             path = path.parent
+
+
+def core_storage() -> ObjectStorage:
+    """The storage of the running application."""
+    store = port(BlobStore)
+    assert isinstance(store, ObjectStorage)
+    return store
 
 
 def _s3(core: Settings) -> S3Store:
