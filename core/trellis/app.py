@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from flask import Flask
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 import trellis.api.tasks
 import trellis.db.installation
@@ -15,6 +12,7 @@ import trellis.privacy.tasks
 from trellis.cache import init_cache
 from trellis.contracts import BlobStore, Mailbox, PushSink
 from trellis.db.engine import init_engine
+from trellis.jobs.broker import quick_client
 from trellis.loader.phases import load_plugins, select_plugins
 from trellis.loader.tasks import register_module, register_schedules
 from trellis.local.broker import Broker
@@ -58,11 +56,7 @@ def make_runtime(app: Flask, settings: LoadedSettings) -> Runtime:
     core = settings.core
     core.data_dir.mkdir(parents=True, exist_ok=True)
     url = Broker(core.data_dir, core.redis_url).url
-    # Redis only wakes and caches: a request does not wait for it longer than this.
-    redis = Redis.from_url(
-        url, socket_timeout=1, socket_connect_timeout=1, retry=Retry(NoBackoff(), 0)
-    )
-    runtime = Runtime(settings, redis, url)
+    runtime = Runtime(settings, quick_client(url), url)
     app.extensions["trellis"] = runtime
     app.config["MAX_CONTENT_LENGTH"] = core.max_body_bytes
     app.testing = core.environment == "testing"

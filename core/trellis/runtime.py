@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from flask import current_app
 
+from trellis.breaker import CircuitBreaker
+
 if TYPE_CHECKING:
     import click
     from redis import Redis
@@ -47,6 +49,8 @@ class Runtime:
     settings: LoadedSettings
     redis: Redis
     redis_url: str
+    wake_breaker: CircuitBreaker = field(default_factory=lambda: CircuitBreaker(1, 2.0))
+    """Of wake-ups that requests send: a Redis that is away holds up one of them every 2 seconds."""
     plugins: dict[str, LoadedPlugin] = field(default_factory=dict)
     ports: dict[type[Any], object] = field(default_factory=dict)
     providers: dict[type[Any], str] = field(default_factory=dict)

@@ -14,7 +14,6 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from redis import RedisError
 from sqlalchemy import event
 from sqlalchemy.engine import Engine, ExceptionContext, NestedTransaction
 from sqlalchemy.orm import Session, SessionTransaction
@@ -26,7 +25,7 @@ from trellis.db.session import current_session
 from trellis.errors import CommittedRefusal
 from trellis.events import Event
 from trellis.feed.append import FeedRecord, append_events
-from trellis.jobs.wake import wake_feed, wake_workers
+from trellis.jobs.wake import announce
 from trellis.outbox.append import OutboxRecord, append_work
 
 log = structlog.get_logger(__name__)
@@ -138,16 +137,10 @@ class UnitOfWork:
         steps: list[Callable[[], None]] = []
         if self._tags:
             steps.append(lambda: invalidate(list(dict.fromkeys(self._tags))))
-        if self._work:
-            steps.append(lambda: wake_workers(self._work))
-        if self._events:
-            steps.append(wake_feed)
+        steps.append(lambda: announce(self._work, feed=bool(self._events)))
         for step in [*steps, *self._callbacks]:
             try:
                 step()
-            except RedisError as error:
-                # The sweep wakes for what this wake-up would have told.
-                log.warning("broker_away", error=str(error))
             except Exception:
                 log.exception("after_commit_failed")
 

@@ -21,11 +21,11 @@ from redis import Redis
 from sqlalchemy import text
 
 from trellis.app import cache_url
+from trellis.breaker import CircuitBreaker
 from trellis.cache import cached, init_cache, invalidate
-from trellis.cache.breaker import CircuitBreaker
 from trellis.db.engine import init_engine
-from trellis.settings import Settings
 from trellis.local.broker import Broker
+from trellis.settings import Settings
 from trellis.unit_of_work import unit_of_work
 
 

@@ -15,8 +15,8 @@ from redis import RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from trellis.breaker import CircuitBreaker
 from trellis.cache.backend import StrictJson, TaggedRedisCache
-from trellis.cache.breaker import CircuitBreaker
 
 T = TypeVar("T")
 

@@ -14,12 +14,14 @@ import structlog
 from croniter import croniter
 from flask import Flask
 from redis import RedisError
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from trellis.db.clock import database_now
-from trellis.db.reads import fetch_all, fetch_value
+from trellis.db.reads import fetch_value
 from trellis.feed.sequencer import sequence
-from trellis.jobs.wake import wake_feed, wake_heavy, wake_light
+from trellis.jobs.broker import patient_client
+from trellis.jobs.declaration import QUEUES
+from trellis.jobs.wake import wake_feed, wake_missing
 from trellis.outbox.lease import runnable
 from trellis.outbox.models import OutboxRow
 from trellis.plugin import Cron, Every
@@ -29,7 +31,8 @@ from trellis.unit_of_work import unit_of_work
 log = structlog.get_logger(__name__)
 
 SWEEP_SECONDS = 2.0
-_HEAVY_AT_ONCE = 50
+# Wake-ups that wait at most: more would only fill Redis.
+_MOST = 50
 
 
 class Scheduler:
@@ -73,17 +76,17 @@ def last_due(schedule: Every | Cron, now: datetime) -> datetime:
 
 def sweep() -> None:
     """Wake workers for every row that is due and under no lease."""
-    heavy = select(OutboxRow.id, OutboxRow.fence).where(runnable("heavy"))
-    for row in fetch_all(heavy.order_by(OutboxRow.due_at).limit(_HEAVY_AT_ONCE)):
-        wake_heavy(row.id, row.fence)
-    if fetch_value(select(OutboxRow.id).where(runnable("light")).limit(1)) is not None:
-        wake_light()
+    for queue in QUEUES:
+        rows = select(OutboxRow.id).where(runnable(queue)).limit(_MOST).subquery()
+        if due := fetch_value(select(func.count()).select_from(rows)):
+            wake_missing(queue, due)
 
 
 def run_scheduler(app: Flask, stop: threading.Event) -> None:
     """Tick until ``stop`` is set. A fault of one tick (Redis away) does not end the process."""
     scheduler = Scheduler()
     with app.app_context():
+        runtime().redis = patient_client(runtime().redis_url)
         while True:
             try:
                 scheduler.tick()

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
-from redis import Redis
+import structlog
+from redis import Redis, RedisError
 from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
@@ -21,13 +21,16 @@ from trellis.runtime import runtime
 if TYPE_CHECKING:
     from trellis.outbox.append import OutboxRecord
 
+log = structlog.get_logger(__name__)
+
 FEED_CHANNEL = "trellis:feed"
 LIGHT_KEY = "trellis:wake:light"
 """Set from a wake-up of the light workers until a drain begins."""
 
-# After this many seconds the same wake-up is sent again by whoever finds the work undone.
+# It outlives its wake-up when Redis went away between the two.
 _LIGHT_SECONDS = 5
-_HEAVY_SECONDS = 15
+
+_WAKE_UPS: dict[QueueName, str] = {"light": "drain", "heavy": "run"}
 
 
 class WakeUpJob(Job):
@@ -58,28 +61,49 @@ def rq_queue(name: QueueName, connection: Redis) -> Queue:
     )
 
 
-def wake_workers(work: Sequence[OutboxRecord]) -> None:
-    """Wake what the given work needs. Raises redis.RedisError when Redis is away."""
-    for record in work:
-        if record.queue == "heavy":
-            wake_heavy(record.id, 0)
-    if any(record.queue == "light" for record in work):
-        wake_light()
+def announce(work: Sequence[OutboxRecord], *, feed: bool) -> None:
+    """Wake, after a commit, those whom it concerns; ``feed`` says that the feed has grown.
+
+    Never fails: the sweep wakes for what is lost here. A Redis that does not answer is left alone
+    for a while, so that few requests wait for it.
+    """
+    breaker = runtime().wake_breaker
+    if not (work or feed) or not breaker.allows():
+        return
+    try:
+        for record in work:
+            if record.queue == "heavy":
+                wake_heavy()
+        if any(record.queue == "light" for record in work):
+            wake_light()
+        if feed:
+            wake_feed()
+    except RedisError as error:
+        breaker.failed()
+        log.warning("broker_away", error=str(error))
+    else:
+        breaker.succeeded()
+
+
+def wake_missing(queue: QueueName, rows: int) -> None:
+    """Have as many wake-ups wait in Redis as so many rows need, and none more.
+
+    They are counted there, so nothing piles up while no worker runs.
+    """
+    needed = min(rows, 1) if queue == "light" else rows
+    for _ in range(needed - len(rq_queue(queue, runtime().redis))):
+        _enqueue(queue)
 
 
 def wake_light() -> None:
     """Have a light worker drain its rows; one wake-up that no drain has begun with is enough."""
     if runtime().redis.set(LIGHT_KEY, 1, nx=True, ex=_LIGHT_SECONDS):
-        _enqueue("light", "drain")
+        _enqueue("light")
 
 
-def wake_heavy(row_id: UUID, fence: int) -> None:
-    """Have a heavy worker run one row, which it chooses: by priority, then by due time.
-
-    There is one wake-up for each row; ``fence`` tells the attempts' apart.
-    """
-    if runtime().redis.set(f"trellis:wake:{row_id}:{fence}", 1, nx=True, ex=_HEAVY_SECONDS):
-        _enqueue("heavy", "run")
+def wake_heavy() -> None:
+    """Have a heavy worker run one row, which it chooses: by priority, then by due time."""
+    _enqueue("heavy")
 
 
 def wake_feed() -> None:
@@ -87,6 +111,8 @@ def wake_feed() -> None:
     runtime().redis.publish(FEED_CHANNEL, b"1")
 
 
-def _enqueue(queue: QueueName, name: str) -> None:
+def _enqueue(queue: QueueName) -> None:
     # No time-out of RQ's: tasks have their own. No result: the outbox row is the record.
-    rq_queue(queue, runtime().redis).enqueue_call(name, timeout=-1, result_ttl=0, failure_ttl=60)
+    rq_queue(queue, runtime().redis).enqueue_call(
+        _WAKE_UPS[queue], timeout=-1, result_ttl=0, failure_ttl=60
+    )

@@ -3,37 +3,69 @@
 from __future__ import annotations
 
 import os
+import signal
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
+import structlog
 from flask import Flask
-from redis import Redis
+from redis import Redis, RedisError
 from rq import SimpleWorker, Worker
+from rq.exceptions import StopRequested
 from rq.job import Job
 from rq.queue import Queue as RQQueue
 from rq.serializers import JSONSerializer
+from rq.worker.base import BaseWorker
 
 from trellis.db.base import db
+from trellis.jobs.broker import patient_client
 from trellis.jobs.declaration import Queue
 from trellis.jobs.drain import stopping
 from trellis.jobs.wake import WakeUpJob, rq_queue
 from trellis.observe.metrics import forget_process
 from trellis.runtime import runtime
 
-# RQ waits this long (less 15 seconds) in one blocking read; its maintenance runs in between.
-_WORKER_TTL = 45
+log = structlog.get_logger(__name__)
+
+# RQ waits this long less 15 seconds in one blocking read, and less 5 for any answer of Redis.
+_WORKER_TTL = 20
+_PAUSE_SECONDS = 1.0
 
 
-class LightWorker(SimpleWorker):
-    """Runs wake-ups in its own process."""
+class _Resumable(BaseWorker):
+    """What both kinds change in RQ's: Redis may go and come back, and commands nothing."""
+
+    # RQ waits up to a minute, after Redis is back as well.
+    max_connection_wait_time = _PAUSE_SECONDS
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
-        """Ask the drain to stop after the row under way, then stop as RQ does."""
+        """Begin no further row, and stop as RQ does after the one under way."""
         stopping.set()
         super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
 
+    def _install_signal_handlers(self) -> None:
+        super()._install_signal_handlers()  # type: ignore[no-untyped-call]
+        if stopping.is_set():  # asked while it registered, which may take a while
+            raise StopRequested
 
-class HeavyWorker(Worker):
+    def set_shutdown_requested_date(self) -> None:
+        """Tell nobody: this runs in the middle of a task, and Redis may be away."""
+
+    def subscribe(self) -> None:
+        """Listen to no commands: whoever writes to Redis could end tasks and workers."""
+
+    def maintain_heartbeats(self, job: Job, execution: Any) -> None:
+        """Redis forgets a worker that it has not heard of; the task goes on."""
+        with suppress(RedisError):
+            super().maintain_heartbeats(job, execution)
+
+
+class LightWorker(_Resumable, SimpleWorker):
+    """Runs wake-ups in its own process."""
+
+
+class HeavyWorker(_Resumable, Worker):
     """Forks a process for each wake-up."""
 
     def monitor_work_horse(self, job: Job, queue: RQQueue, execution: Any) -> None:
@@ -52,17 +84,29 @@ class HeavyWorker(Worker):
 
 
 def run_worker(app: Flask, queue: Queue) -> None:
-    """Work until SIGTERM or SIGINT; the row under way is finished first."""
-    with app.app_context():
-        # A connection of its own: a worker blocks in reads far longer than a web request may.
-        connection = Redis.from_url(runtime().redis_url)
-        worker_class: Any = LightWorker if queue == "light" else HeavyWorker
-        worker = worker_class(
-            [rq_queue(queue, connection)],
-            connection=connection,
-            job_class=WakeUpJob,
-            serializer=JSONSerializer,
-            worker_ttl=_WORKER_TTL,
-            log_job_description=False,
-        )
-        worker.work(logging_level="WARNING")
+    """Work until SIGTERM or SIGINT; the row under way is finished first.
+
+    While Redis is away nothing is run; then the work of this process goes on.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    with app.app_context(), suppress(StopRequested):
+        runtime().redis = connection = patient_client(runtime().redis_url)
+        while not stopping.is_set():
+            try:
+                _worker(queue, connection).work(logging_level="WARNING")
+            except RedisError as error:
+                log.warning("broker_away", error=str(error))
+            stopping.wait(_PAUSE_SECONDS)
+
+
+def _worker(queue: Queue, connection: Redis) -> BaseWorker:
+    worker_class = LightWorker if queue == "light" else HeavyWorker
+    return worker_class(
+        [rq_queue(queue, connection)],
+        connection=connection,
+        job_class=WakeUpJob,
+        serializer=JSONSerializer,
+        worker_ttl=_WORKER_TTL,
+        log_job_description=False,
+    )

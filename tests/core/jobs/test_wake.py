@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,8 +13,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from rq.serializers import JSONSerializer
 
+from trellis.jobs.broker import quick_client
 from trellis.jobs.schedule import sweep
-from trellis.jobs.wake import WakeUpJob, rq_queue, wake_light
+from trellis.jobs.wake import LIGHT_KEY, WakeUpJob, rq_queue, wake_light
 from trellis.runtime import Runtime
 from trellis.unit_of_work import unit_of_work
 
@@ -80,6 +83,42 @@ def test_the_sweep_wakes_for_work_whose_wake_up_was_lost(
     sweep()
     assert _wake_ups(runtime) == 1
     assert _wake_ups(runtime, "heavy") == 1
+    sweep()  # and does not pile them up while no worker comes
+    assert _wake_ups(runtime) == 1
+    assert _wake_ups(runtime, "heavy") == 1
+
+
+def test_the_sweep_wakes_where_redis_went_away_in_the_middle(
+    app_context: None, runtime: Runtime, declare_task: Any
+) -> None:
+    runtime.redis.set(LIGHT_KEY, 1)  # and then no wake-up followed
+    with unit_of_work() as uow:
+        uow.enqueue(declare_task(_noop))
+    assert _wake_ups(runtime) == 0
+    sweep()
+    assert _wake_ups(runtime) == 1
+
+
+def test_few_requests_wait_for_a_redis_that_says_nothing(
+    app_context: None, runtime: Runtime, declare_task: Any
+) -> None:
+    name = declare_task(_noop)
+    there = runtime.redis
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(0.1)
+        runtime.redis = quick_client(f"redis://127.0.0.1:{silent.getsockname()[1]}")
+        try:
+            for _ in range(20):
+                with unit_of_work() as uow:
+                    uow.enqueue(name)
+        finally:
+            runtime.redis = there
+        asked = 0
+        with suppress(TimeoutError):
+            while True:
+                silent.accept()[0].close()
+                asked += 1
+    assert 0 < asked < 5  # each of them would have asked anew
 
 
 def test_work_is_accepted_while_redis_is_away(
