@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from trellis.db.faults import fault_of
 from trellis.feed.sequencer import sequence
 from trellis.jobs.declaration import PRIORITIES
+from trellis.jobs.flight import Ended
 from trellis.jobs.keeper import kept
 from trellis.jobs.limits import limit_memory
 from trellis.jobs.run import run
@@ -30,7 +31,7 @@ _DRAIN_SECONDS = 20.0
 
 _FIRST_BATCH = 8
 _LARGEST_BATCH = 64
-_QUICK_SECONDS = 0.1
+_BATCH_SECONDS = 0.5
 
 # One claim in so many begins with the lowest priority: a flood of high ones starves nobody.
 _TURN_OF_THE_LAST = 8
@@ -45,9 +46,9 @@ class _Batch:
     size = _FIRST_BATCH
 
     def took(self, seconds: float, full: bool) -> None:
-        if seconds > _QUICK_SECONDS:
+        if seconds > _BATCH_SECONDS:
             self.size = max(1, self.size // 2)
-        elif full:
+        elif full and seconds < _BATCH_SECONDS / 2:
             self.size = min(_LARGEST_BATCH, self.size * 2)
 
 
@@ -79,7 +80,8 @@ def drain() -> None:
     runtime().redis.delete(LIGHT_KEY)
     until = time.monotonic() + _DRAIN_SECONDS
     for claims in _light_batches():
-        _run_all(claims)
+        for ended in _run_all(claims):
+            observe_task(ended.task, ended.outcome, ended.seconds)
         if time.monotonic() > until:
             wake_light()
             break
@@ -88,7 +90,7 @@ def drain() -> None:
 
 @_tolerant
 def run_heavy() -> None:
-    """Run the next heavy row in this process, which ends after it."""
+    """Run the next heavy row in this process, which ends after it; its parent counts the run."""
     held = claim_any("heavy", _first_priority())
     if held is not None:
         limit_memory(runtime().tasks[held.task].options.memory_mb)
@@ -121,15 +123,16 @@ def _first_priority() -> int | None:
     return PRIORITIES["low"] if random.randrange(_TURN_OF_THE_LAST) == 0 else None
 
 
-def _run_all(claims: Sequence[Claim]) -> None:
+def _run_all(claims: Sequence[Claim]) -> list[Ended]:
+    ended = []
     with kept(claims) as unfinished:
         for held in claims:
             if stopping.is_set():
                 release(held)
             else:
-                ended = run(held)
-                observe_task(ended.task, ended.outcome, ended.seconds)
+                ended.append(run(held))
             del unfinished[held.id]
+    return ended
 
 
 def _announce_feed() -> None:

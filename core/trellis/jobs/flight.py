@@ -5,8 +5,18 @@ from __future__ import annotations
 import json
 import mmap
 from dataclasses import dataclass
+from uuid import UUID
 
+import structlog
+from flask import Flask
+from sqlalchemy.exc import SQLAlchemyError
+
+from trellis.jobs.failure import describe_exit, fail
+from trellis.observe.metrics import observe_task
 from trellis.outbox.lease import Claim
+from trellis.runtime import runtime
+
+log = structlog.get_logger(__name__)
 
 _BYTES = 4096
 
@@ -52,15 +62,32 @@ class Flight:
 
 
 def _claim(row_id: str, task: str, fence: int, attempt: int, age: float) -> Claim:
-    from uuid import UUID
-
     return Claim(UUID(row_id), task, {}, fence, attempt, age)
 
 
 class _Process:
-    """Of this process; whoever forks gives the child one that it keeps itself."""
+    """What a process is; whoever forks gives the child a flight that it keeps in view itself."""
 
     flight = Flight()
+    runs = 0
 
 
 process = _Process()
+
+
+def account_for(app: Flask, flight: Flight, code: int) -> None:
+    """Write down what the latest run of an ended process came to; ``code`` is its exit code."""
+    latest = flight.latest()
+    if isinstance(latest, Ended):
+        observe_task(latest.task, latest.outcome, latest.seconds)
+    elif latest is not None:
+        reason = describe_exit(code)
+        log.error("task_crashed", task=latest.task, job=str(latest.id), reason=reason)
+        outcome = "failed"
+        try:
+            with app.app_context():
+                outcome = fail(runtime().tasks[latest.task], latest, None, reason)
+        except SQLAlchemyError as error:
+            # The row comes back by itself when its lease has run out.
+            log.warning("crash_not_recorded", error=type(error).__name__)
+        observe_task(latest.task, outcome, 0.0)

@@ -5,28 +5,40 @@ They share its memory and start in a moment, where each would otherwise import e
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from types import FrameType
 
 import structlog
 from flask import Flask
 
 from trellis.db.base import db
+from trellis.jobs.flight import Flight, account_for, process
 
 log = structlog.get_logger(__name__)
 
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class _Child:
+    name: str
+    flight: Flight
+
 
 def run_forked(app: Flask, runs: Mapping[str, Callable[[], None]]) -> int:
-    """Run each in a process of its own until one of them ends or SIGTERM or SIGINT comes.
+    """Run each in a process of its own until one of them fails or SIGTERM or SIGINT comes.
 
-    Then the others get SIGTERM and are waited for. Returns 0 for an end that was asked for, else 1:
-    whoever supervises this process starts all of them again.
+    Then the others get SIGTERM and are waited for. One that returns makes room for a fresh one.
+    Returns 0 for an end that was asked for, else 1: whoever supervises this process starts all of
+    them again.
     """
-    children = {_fork(app, run): name for name, run in runs.items()}
+    children: dict[int, _Child] = {}
     asked: list[int] = []
 
     def stop(number: int, _frame: FrameType | None) -> None:
@@ -35,27 +47,44 @@ def run_forked(app: Flask, runs: Mapping[str, Callable[[], None]]) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
+    for name in runs:
+        _start(app, name, runs, children)
     while children:
         pid, status = os.wait()
-        name = children.pop(pid, None)
-        if name is not None and not asked:
-            log.error("process_ended", process=name, exit_code=os.waitstatus_to_exitcode(status))
+        child = children.pop(pid, None)
+        if child is None:
+            continue
+        code = os.waitstatus_to_exitcode(status)
+        if code != 0:
+            account_for(app, child.flight, code)
+        if asked:
+            continue
+        if code == 0:
+            _start(app, child.name, runs, children)
+            if asked:  # while it was being started
+                _terminate(children)
+        else:
+            log.error("process_ended", process=child.name, exit_code=code)
             asked.append(0)
             _terminate(children)
     return 0 if asked[0] else 1
 
 
-def _fork(app: Flask, run: Callable[[], None]) -> int:
+def _start(
+    app: Flask, name: str, runs: Mapping[str, Callable[[], None]], children: dict[int, _Child]
+) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
+    child = _Child(name, Flight())
     pid = os.fork()
     if pid:
-        return pid
+        children[pid] = child
+        return
     code = 1
     try:
-        with app.app_context():
-            db.engine.dispose(close=False)  # connections are the parent's
-        run()
+        _prepare(app)
+        process.flight = child.flight
+        runs[name]()
         code = 0
     except BaseException:
         log.exception("process_failed")
@@ -65,7 +94,17 @@ def _fork(app: Flask, run: Callable[[], None]) -> int:
         os._exit(code)
 
 
-def _terminate(children: Mapping[int, str]) -> None:
+def _prepare(app: Flask) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)  # the parent's would end our siblings
+    if sys.platform == "linux":
+        # Nobody would start us again, or write down how we ended.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    with app.app_context():
+        db.engine.dispose(close=False)  # connections are the parent's
+
+
+def _terminate(children: Mapping[int, _Child]) -> None:
     for pid in children:
         with suppress(ProcessLookupError):  # it has ended, and its entry is about to go
             os.kill(pid, signal.SIGTERM)

@@ -28,6 +28,7 @@ def run(held: Claim) -> Ended:
         # It never came to an exception: each attempt took its process down with it.
         give_up(held, "every attempt ended with the process that made it")
         return Ended(held.task, "dead", 0.0)
+    process.runs += 1
     process.flight.begin(held)
     with structlog.contextvars.bound_contextvars(task=held.task, job=str(held.id)):
         outcome = _attempt(task, held)

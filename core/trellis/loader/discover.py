@@ -26,6 +26,7 @@ _RESERVED = frozenset(
         "docs",
         "local",
         "erasures",
+        "jobs",
         "stream",
         "serve",
         "web",

@@ -9,13 +9,15 @@ from flask import Flask
 import trellis
 from trellis.api import Blueprint, Requires, init_api, undeclared_views, view_access
 from trellis.feed.api import blueprint as feed_blueprint
+from trellis.jobs.api import blueprint as jobs_blueprint
 from trellis.loader.faults import Faults, PluginFaultError
 from trellis.loader.rooms import room
+from trellis.plugin import CORE_PERMISSIONS
 from trellis.privacy.api import blueprint as privacy_blueprint
 from trellis.runtime import LoadedPlugin, Runtime
 from trellis.stream.api import blueprint as stream_blueprint
 
-CORE_BLUEPRINTS = (stream_blueprint, feed_blueprint, privacy_blueprint)
+CORE_BLUEPRINTS = (stream_blueprint, feed_blueprint, privacy_blueprint, jobs_blueprint)
 _CORE_MOUNTS = ("/v1", "/docs", "/health", "/metrics", "/local")
 
 
@@ -57,6 +59,7 @@ def _check_views(app: Flask, plugins: list[LoadedPlugin], faults: Faults) -> Non
         owner = owners.get(view.endpoint.rpartition(".")[0], "core")
         _add(faults, plugins, owner, f"{view} states no access rule")
     permissions = {p.name for plugin in plugins for p in plugin.plugin.permissions}
+    permissions |= {permission.name for permission in CORE_PERMISSIONS}
     mounts = {plugin.name: plugin.plugin.mounts for plugin in plugins}
     for view in view_access(app):
         owner = owners.get(view.endpoint.rpartition(".")[0], "core")

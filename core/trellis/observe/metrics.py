@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hmac
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from flask import Flask, Response, request
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 from trellis.errors import NotFound, Unauthenticated
 from trellis.runtime import runtime
@@ -49,6 +52,19 @@ def forget_process(pid: int) -> None:
         file.unlink(missing_ok=True)
 
 
+class _WithQueue(Collector):
+    """The figures of processes, and with them those of the queue, which all processes share."""
+
+    def __init__(self, figures: CollectorRegistry) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterator[Metric]:
+        from trellis.jobs.gauges import queue_metrics  # jobs are counted by functions of this file
+
+        yield from self._figures.collect()
+        yield from queue_metrics()
+
+
 def add_view(app: Flask) -> None:
     """Serve `/metrics`."""
     from trellis.api.access import access
@@ -73,14 +89,15 @@ def metrics() -> Response:
 def page(accept: str) -> tuple[bytes, str]:
     """The figures and their content type, in the form that suits an `Accept` header best.
 
-    They are those of this process, or of all processes that share PROMETHEUS_MULTIPROC_DIR.
+    They are those of this process, or of all processes that share PROMETHEUS_MULTIPROC_DIR, and
+    those of the queue.
     """
-    registry = REGISTRY
+    registry: CollectorRegistry = REGISTRY
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     encode, content_type = choose_encoder(accept)
-    return encode(registry), content_type
+    return encode(_WithQueue(registry)), content_type
 
 
 def _carries(token: str) -> bool:
