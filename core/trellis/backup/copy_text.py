@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import CHAR, Boolean, DateTime, Integer, LargeBinary, Numeric
+from sqlalchemy import CHAR, Boolean, DateTime, Float, Integer, LargeBinary, Numeric
 from sqlalchemy.types import TypeEngine
 
 _NULL = b"\\N"
@@ -95,7 +95,8 @@ def _hyphened(hexadecimal: str) -> str:
 
 def _time(text: str) -> str:
     """As SQLAlchemy keeps times in SQLite: all of one length, so that they compare as text."""
-    return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"
+    time = datetime.fromisoformat(text).astimezone(UTC)
+    return time.replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 _READERS: dict[type[TypeEngine[Any]], Callable[[str], Value]] = {
@@ -103,7 +104,8 @@ _READERS: dict[type[TypeEngine[Any]], Callable[[str], Value]] = {
     Integer: int,
     DateTime: _time,
     LargeBinary: lambda text: bytes.fromhex(text.removeprefix("\\x")),
-    Numeric: float,  # the base of Float
+    Float: float,
+    Numeric: float,  # what SQLite makes of it as well
 }
 
 

@@ -7,8 +7,6 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from trellis.backup.errors import BackupError
-
 
 class Kept(NamedTuple):
     """An object in a set. ``version`` is what the storage's listing said when it was copied."""
@@ -77,13 +75,8 @@ def written(objects: Iterable[Kept]) -> Iterator[bytes]:
 
 
 def parsed(pieces: Iterable[bytes]) -> Iterator[Kept]:
-    """The objects of a set's list. Raises BackupError."""
+    """The objects of a set's list. Raises ValueError or TypeError."""
     rest = b""
     for piece in pieces:
         *lines, rest = (rest + piece).split(b"\n")
-        for line in lines:
-            try:
-                kept = Kept(*json.loads(line))
-            except (ValueError, TypeError):
-                raise BackupError("the list of objects cannot be read") from None
-            yield kept
+        yield from (Kept(*json.loads(line)) for line in lines)

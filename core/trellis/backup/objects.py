@@ -111,7 +111,10 @@ def listed(target: Target, found: Manifest) -> Iterator[Kept]:
     """The objects of a set. Raises BackupError, at the end when they are others."""
     name = file_name(found.id, LIST)
     pieces = target.read(name)
-    yield from parsed(checked(name, pieces, found.objects.sha256, found.objects.size))
+    try:
+        yield from parsed(checked(name, pieces, found.objects.sha256, found.objects.size))
+    except (ValueError, TypeError):
+        raise BackupError(f"{name} was altered: it is no list of objects.") from None
 
 
 def content(target: Target, kept: Kept) -> Iterator[bytes]:
