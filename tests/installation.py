@@ -113,8 +113,10 @@ class Installation:
 
     # --- what it is asked and told --------------------------------------------------------------
 
-    def run(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        """One command of the installation to its end, past all proxies."""
+    def run(
+        self, *arguments: str, told: str = "", **environ: str
+    ) -> subprocess.CompletedProcess[str]:
+        """One command of the installation to its end, past all proxies; it reads ``told``."""
         ways = {
             "TRELLIS_DATABASE_URL": self.postgresql.url(_DATABASE),
             "TRELLIS_REDIS_URL": self.redis.url(),
@@ -122,7 +124,7 @@ class Installation:
         return subprocess.run(
             [*_COMMAND, *arguments],
             env={**self._common, **ways, **environ},
-            stdin=subprocess.DEVNULL,
+            input=told,
             capture_output=True,
             text=True,
             timeout=PATIENCE,

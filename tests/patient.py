@@ -48,6 +48,10 @@ class PatientPhone(Phone):
     def join(self) -> None:
         """Sign up, sign in and follow the stream."""
         self.verify(self.sign_up())
+        self.join_verified()
+
+    def join_verified(self) -> None:
+        """The same, after the address was verified."""
         self.sign_in()
         self.user_id = str(self._call("GET", "/v1/auth/account", 200)["id"])
         self.push_token = self.register_for_push()

@@ -1,0 +1,34 @@
+"""Workers that cannot reach what web processes can, and the reverse (row 29)."""
+
+from __future__ import annotations
+
+from tests.faults.conftest import SteadyLoad
+from tests.faults.load import picture
+from tests.faults.test_postgresql import TRUTH_SECONDS
+from tests.installation import Installation
+from tests.processes import until
+
+
+def test_f29_workers_are_cut_off_from_the_database(
+    site: Installation, steady_load: SteadyLoad
+) -> None:
+    with steady_load(site) as load:
+        site.database_of_work.refuse()
+        asset_ids = {phone.send_picture(picture(-1)) for phone in load.phones}
+        load.until_round()
+        load.until_round()
+        assert site.healthy()  # for web processes nothing is amiss
+        waiting = site.rows("SELECT id FROM media_asset WHERE state = 'processing'")
+        assert {str(id_) for (id_,) in waiting} >= asset_ids
+        site.database_of_work.restore()
+
+
+def test_f29_web_processes_are_cut_off_from_the_database(
+    site: Installation, steady_load: SteadyLoad
+) -> None:
+    with steady_load(site):
+        site.database_of_web.refuse()
+        until(lambda: site.all_say(503), "unavailable", TRUTH_SECONDS)
+        # Workers go on: what was enqueued before is done meanwhile.
+        until(lambda: not site.undone(), "all work done")
+        site.database_of_web.restore()
