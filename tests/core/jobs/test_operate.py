@@ -60,7 +60,7 @@ def _mend(app: Flask, task: str) -> None:
 def _items(client: FlaskClient, headers: Any, query: str = "") -> list[dict[str, Any]]:
     answer = client.get(f"/v1/jobs{query}", headers=headers)
     assert answer.status_code == 200, answer.text
-    items: list[dict[str, Any]] = answer.json["items"]
+    items: list[dict[str, Any]] = answer.get_json()["items"]
     return items
 
 

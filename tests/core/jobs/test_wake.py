@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import pytest
 from flask import Flask
 from redis import Redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 from rq.serializers import JSONSerializer
 
+from trellis.breaker import CircuitBreaker
 from trellis.jobs.broker import quick_client
 from trellis.jobs.schedule import sweep
 from trellis.jobs.wake import LIGHT_KEY, WakeUpJob, rq_queue, wake_light
@@ -99,20 +99,27 @@ def test_the_sweep_wakes_where_redis_went_away_in_the_middle(
     assert _wake_ups(runtime) == 1
 
 
+@pytest.fixture
+def away(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> Callable[[Redis], None]:
+    """Have wake-ups go to another Redis until the end of the test."""
+
+    def away(redis: Redis) -> None:
+        monkeypatch.setattr(runtime, "redis", redis)
+        monkeypatch.setattr(runtime, "wake_breaker", CircuitBreaker(1, 2.0))
+
+    return away
+
+
 def test_few_requests_wait_for_a_redis_that_says_nothing(
-    app_context: None, runtime: Runtime, declare_task: Any
+    app_context: None, away: Callable[[Redis], None], declare_task: Any
 ) -> None:
     name = declare_task(_noop)
-    there = runtime.redis
     with socket.create_server(("127.0.0.1", 0)) as silent:
         silent.settimeout(0.1)
-        runtime.redis = quick_client(f"redis://127.0.0.1:{silent.getsockname()[1]}")
-        try:
-            for _ in range(20):
-                with unit_of_work() as uow:
-                    uow.enqueue(name)
-        finally:
-            runtime.redis = there
+        away(quick_client(f"redis://127.0.0.1:{silent.getsockname()[1]}"))
+        for _ in range(20):
+            with unit_of_work() as uow:
+                uow.enqueue(name)
         asked = 0
         with suppress(TimeoutError):
             while True:
@@ -122,14 +129,10 @@ def test_few_requests_wait_for_a_redis_that_says_nothing(
 
 
 def test_work_is_accepted_while_redis_is_away(
-    app_context: None, runtime: Runtime, declare_task: Any, run_tasks: Any
+    app_context: None, away: Callable[[Redis], None], declare_task: Any, run_tasks: Any
 ) -> None:
     name = declare_task(_noop)
-    there = runtime.redis
-    runtime.redis = Redis(unix_socket_path="/nonexistent/broker.sock", retry=Retry(NoBackoff(), 0))
-    try:
-        with unit_of_work() as uow:
-            uow.enqueue(name)
-    finally:
-        runtime.redis = there
+    away(quick_client("unix:///nonexistent/broker.sock"))
+    with unit_of_work() as uow:
+        uow.enqueue(name)
     assert run_tasks() == [name]
