@@ -48,6 +48,16 @@ PUBLIC = {
 PERMISSIONS = {
     "GET /v1/analytics/reports/daily-active-users": "analytics.read",
     "GET /v1/analytics/reports/event-counts": "analytics.read",
+    "DELETE /v1/webhooks/endpoints/<uuid:endpoint_id>": "webhooks.manage",
+    "GET /v1/webhooks/deliveries": "webhooks.manage",
+    "GET /v1/webhooks/deliveries/<uuid:delivery_id>": "webhooks.manage",
+    "GET /v1/webhooks/endpoints": "webhooks.manage",
+    "GET /v1/webhooks/endpoints/<uuid:endpoint_id>": "webhooks.manage",
+    "PATCH /v1/webhooks/endpoints/<uuid:endpoint_id>": "webhooks.manage",
+    "POST /v1/webhooks/deliveries/<uuid:delivery_id>/redeliver": "webhooks.manage",
+    "POST /v1/webhooks/endpoints": "webhooks.manage",
+    "POST /v1/webhooks/endpoints/<uuid:endpoint_id>/rotate": "webhooks.manage",
+    "POST /v1/webhooks/endpoints/<uuid:endpoint_id>/test": "webhooks.manage",
 }
 
 

@@ -130,7 +130,7 @@ def test_plugins_list_shows_name_version_state_and_title(
     bundled = [row for row in rows if row[0] in BUNDLED]
     assert [row[0] for row in bundled] == BUNDLED
     assert {row[1] for row in bundled} == {trellis.__version__}
-    assert [row[2] for row in bundled] == ["enabled", "enabled", "disabled", "enabled"]
+    assert [row[2] for row in bundled] == ["enabled", "enabled", "disabled", "enabled", "enabled"]
     assert bundled[1][3] == "Accounts, sessions and tokens: who is calling."
 
 
