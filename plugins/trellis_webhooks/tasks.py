@@ -14,7 +14,8 @@ def follow() -> None:
     services.follow()
 
 
-@task()
+# Low: whoever waits for a receiver lets others go first.
+@task(priority="low")
 def attempt(endpoint_id: str, turn: int) -> None:
     """Make the next attempt at an endpoint."""
     services.attempt(UUID(endpoint_id), turn)
