@@ -35,3 +35,15 @@ def declare_task(app: Flask) -> Iterator[Declare]:
     yield declare
     for name in declared:
         runtime.tasks.pop(name, None)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """After a run with faults: what each of them cost, in a table."""
+    from tests.faults.report import table
+
+    reports = [report for each in terminalreporter.stats.values() for report in each]
+    rows = table(report for report in reports if isinstance(report, pytest.TestReport))
+    if rows:
+        terminalreporter.section("faults")
+        for row in rows:
+            terminalreporter.write_line(row)

@@ -31,7 +31,7 @@ class Installation:
 
     Requests come through `clients`, streams through `followers`. Web and stream processes reach
     their servers through one pair of proxies, workers and schedulers through another, so that
-    either side can be cut off.
+    either side can be cut off. ``prepare`` is the command that fills the empty database.
     """
 
     def __init__(
@@ -43,7 +43,9 @@ class Installation:
         redis: tuple[str, ...] = (),
         storage_url: str | None = None,
         environ: Mapping[str, str] | None = None,
+        prepare: tuple[str, ...] = ("db", "upgrade"),
     ) -> None:
+        self._prepare = prepare
         self._stack = ExitStack()
         self.directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
         self._tablespace = tablespace
@@ -88,8 +90,8 @@ class Installation:
             self.postgresql.start()
             self._create_database()
             self.redis.start()
-            migrated = self.run("db", "upgrade")
-            assert migrated.returncode == 0, migrated.stderr
+            prepared = self.run(*self._prepare)
+            assert prepared.returncode == 0, prepared.stderr
             self.supervisor.start(*self.processes)
             until(self.healthy, "a healthy installation")
         except BaseException:

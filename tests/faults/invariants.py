@@ -10,10 +10,10 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults.load import RECOVERY_SECONDS, Load
+from tests.faults.deadlines import until_recovered
+from tests.faults.load import Load
 from tests.installation import Installation
 from tests.patient import PatientPhone
-from tests.processes import until
 from tests.supervision import Supervised
 
 _MORE_HANDLES = 12
@@ -36,7 +36,7 @@ def assert_kept(load: Load) -> None:
 def until_idle(installation: Installation) -> None:
     """Wait until no durable work is left, and see that none was given up."""
     try:
-        until(lambda: not installation.undone(), "all work done", RECOVERY_SECONDS)
+        until_recovered(lambda: not installation.undone(), "all work done")
     except AssertionError as error:
         error.add_note(f"undone: {installation.undone()}")
         raise
@@ -60,7 +60,7 @@ def _assert_pictures(installation: Installation, phone: PatientPhone) -> None:
     )
     assert Counter(asset_id for (asset_id,) in messages) == once
 
-    until(lambda: len(phone.ready()) >= len(once), "all told by the stream", RECOVERY_SECONDS)
+    until_recovered(lambda: len(phone.ready()) >= len(once), "all told by the stream")
     assert phone.ready() == once
     positions = [int(entry.id) for entry in phone.follower.seen()]
     assert positions == sorted(set(positions))
@@ -111,7 +111,7 @@ class Footprint:
             }
 
         try:
-            until(lambda: not grown(), "handles and memory as before", RECOVERY_SECONDS)
+            until_recovered(lambda: not grown(), "handles and memory as before")
         except AssertionError as error:
             error.add_note(f"(handles, bytes) before and now: {grown()}")
             raise

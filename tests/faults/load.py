@@ -10,13 +10,11 @@ from io import BytesIO
 from typing import Self
 
 from PIL import Image
+from tests.faults.deadlines import RECOVERY_SECONDS, stretched, until_recovered
 from tests.installation import Installation
 from tests.journal import Journal
 from tests.patient import PatientPhone
 from tests.processes import PATIENCE, until
-
-RECOVERY_SECONDS = 30.0
-"""Within this time after its end a fault leaves no trace."""
 
 _PEOPLE = 3
 _BREATH = 0.03  # between two calls: phones are many and slow, and the machine has two cores
@@ -81,8 +79,8 @@ class Load:
     def until_recovered(self) -> float:
         """Wait for full service, as every process and every phone sees it; in seconds."""
         began = time.monotonic()
-        until(self.installation.healthy, "every process healthy", RECOVERY_SECONDS)
-        self.until_round(RECOVERY_SECONDS - (time.monotonic() - began))
+        until_recovered(self.installation.healthy, "every process healthy")
+        self.until_round(stretched(RECOVERY_SECONDS) - (time.monotonic() - began))
         return time.monotonic() - began
 
     def _live(self, phone: PatientPhone, number: int) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+
+import pytest
 
 COLUMNS = ("row", "seconds", "calls", "operations", "answers", "recovery", "slowest call")
 
@@ -20,11 +21,12 @@ def line(
     ]  # fmt: skip
 
 
-def table(reports: Iterable[Any]) -> list[str]:
+def table(reports: Iterable[pytest.TestReport]) -> list[str]:
     """The rows of all reports of tests that have one, as text in columns."""
     rows: list[Sequence[str]] = [COLUMNS]
     for report in reports:
-        rows += [value for name, value in report.user_properties if name == "fault"]
+        if report.when == "teardown":  # each of a test's three reports carries its properties
+            rows += [cells for name, cells in report.user_properties if name == "fault"]  # type: ignore[misc]
     if len(rows) == 1:
         return []
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]

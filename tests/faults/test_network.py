@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tests.faults.conftest import SteadyLoad
+from tests.faults.deadlines import until_told
 from tests.faults.load import picture
-from tests.faults.test_postgresql import TRUTH_SECONDS
 from tests.installation import Installation
 from tests.processes import until
 
@@ -28,7 +28,7 @@ def test_f29_web_processes_are_cut_off_from_the_database(
 ) -> None:
     with steady_load(site):
         site.database_of_web.refuse()
-        until(lambda: site.all_say(503), "unavailable", TRUTH_SECONDS)
+        until_told(lambda: site.all_say(503), "unavailable")
         # Workers go on: what was enqueued before is done meanwhile.
         until(lambda: not site.undone(), "all work done")
         site.database_of_web.restore()

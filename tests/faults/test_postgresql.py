@@ -15,12 +15,10 @@ from threading import Event
 import httpx2
 import pytest
 from tests.faults.conftest import SteadyLoad
+from tests.faults.deadlines import until_told
 from tests.faults.load import Load
 from tests.installation import Installation
 from tests.processes import until
-
-TRUTH_SECONDS = 5.0
-"""Within this time health tells of a fault."""
 
 TERMINATE = (
     "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
@@ -31,7 +29,7 @@ TERMINATE = (
 def test_f09_postgresql_is_killed(site: Installation, steady_load: SteadyLoad) -> None:
     with steady_load(site):
         site.postgresql.kill()
-        until(lambda: site.all_say(503), "unavailable", TRUTH_SECONDS)
+        until_told(lambda: site.all_say(503), "unavailable")
         site.postgresql.start()
 
 
@@ -54,7 +52,7 @@ def test_f10_postgresql_is_stopped(
 ) -> None:
     with steady_load(site) as load:
         site.postgresql.stop()
-        until(lambda: site.all_say(503), "unavailable", TRUTH_SECONDS)
+        until_told(lambda: site.all_say(503), "unavailable")
         _assert_told_to_come_back(load)
         Event().wait(seconds)
         _assert_told_to_come_back(load)

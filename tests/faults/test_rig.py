@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import socketserver
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from tests.faults.conftest import SteadyLoad
@@ -113,3 +115,15 @@ def test_the_proxy_cuts_the_reply_to_some_words(proxy: Proxy) -> None:
         with pytest.raises(ConnectionResetError):
             said(connection, b"COMMIT")
     assert proxy.cuts == 1
+
+
+def test_every_fault_is_on_the_page_of_promises_and_the_reverse() -> None:
+    here = Path(__file__).parent
+    page = (here.parents[1] / "docs/operations/promises.md").read_text()
+    named = set(re.findall(r"`(test_f\d\d_)` in `(\S+)`", page))
+    tests = {
+        (prefix, f"tests/faults/{file.name}")
+        for file in here.glob("test_*.py")
+        for prefix in re.findall(r"^def (test_f\d\d_)", file.read_text(), re.MULTILINE)
+    }
+    assert named == tests
