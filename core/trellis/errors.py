@@ -1,8 +1,8 @@
-"""The refusals of the domain, and the two answers of a task that failed.
+"""The refusals of the domain, and the answers of a task that failed.
 
 Services raise these; they know nothing of HTTP frameworks. The API turns a `DomainError` into a
-problem document (RFC 9457), the worker reads `Permanent` and `RetryLater`, and the unit of work
-reads `CommittedRefusal`.
+problem document (RFC 9457), the worker reads `Permanent`, `Transient` and `RetryLater`, and
+the unit of work reads `CommittedRefusal`.
 """
 
 from __future__ import annotations
@@ -220,6 +220,10 @@ class ServiceUnavailable(DomainError):
 
 class Permanent(Exception):
     """Raised by a task that must not be retried: it goes to the dead letters at once."""
+
+
+class Transient(Exception):
+    """Raised by a task that failed and may succeed another time. Operators read the text."""
 
 
 class RetryLater(Exception):

@@ -49,7 +49,10 @@ CORE_ERRORS: tuple[type[DomainError], ...] = (
     errors.ServiceUnavailable,
     HTTPError,
 )
-_BY_STATUS = {error.status: error for error in reversed(CORE_ERRORS)}  # the first of a status wins
+# The first of a status wins. 410 by itself says that something is gone, which need not be a cursor.
+_BY_STATUS = {
+    error.status: error for error in reversed(CORE_ERRORS) if error is not errors.ResyncRequired
+}
 
 _DEFAULT_HEADERS = {
     401: {"WWW-Authenticate": "Bearer"},

@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from trellis.db.faults import Fault
-from trellis.errors import DomainError, Permanent, RetryLater
+from trellis.errors import DomainError, Permanent, RetryLater, Transient
 from trellis.jobs.declaration import Task
 from trellis.jobs.limits import OVERDUE, TaskTimeoutError
 from trellis.outbox.lease import Claim, give_up, postpone
@@ -25,7 +25,7 @@ _MOST_UNCOUNTED = 50
 
 # Their texts are written for operators. Others' may hold what people wrote: an address that a
 # server refused, a value that is no number.
-_TOLD = (Permanent, RetryLater, DomainError, TaskTimeoutError)
+_TOLD = (Permanent, Transient, RetryLater, DomainError, TaskTimeoutError)
 
 
 def fail(task: Task, held: Claim, error: BaseException | None, reason: str) -> str:

@@ -29,9 +29,11 @@ class Environment:
 
     @classmethod
     @contextmanager
-    def started(cls, data_dir: Path, database: Database) -> Iterator[Environment]:
-        """Start the broker, make the application and migrate its database."""
-        with pytest.MonkeyPatch.context() as patch, Broker(data_dir) as broker:
+    def started(
+        cls, data_dir: Path, database: Database, redis_url: str | None = None
+    ) -> Iterator[Environment]:
+        """Start a broker, if none is given, make the application and migrate its database."""
+        with pytest.MonkeyPatch.context() as patch, Broker(data_dir, redis_url) as broker:
             # What this machine's user has set for a server of their own is no matter of the tests.
             for name in [name for name in os.environ if name.startswith("TRELLIS_")]:
                 patch.delenv(name)
@@ -57,10 +59,9 @@ class Environment:
 
     def reset(self) -> None:
         """Undo what the test before did: in the database, the broker, the storage and the sinks."""
+        self._runtime.redis.flushall()
         if self._used:
-            self._dispose()
-            self._database.restore()
-            self._runtime.redis.flushall()
+            self._database.restore(self._dispose)
             self._runtime.ports = dict(self._ports)
             for directory in ("objects", "mailbox", "push"):
                 for entry in (self.data_dir / directory).glob("*"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -16,18 +17,43 @@ if TYPE_CHECKING:
     from trellis.testing.identity import Headers
     from trellis.testing.scenario import Scenario
 
-_EMBEDDED = "embedded"
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """``--postgresql`` runs the application on PostgreSQL instead of SQLite."""
-    parser.addoption(
+    """Which servers are under the application: SQLite and an embedded broker, or others."""
+    group = parser.getgroup("trellis")
+    group.addoption(
         "--postgresql",
-        nargs="?",
-        const=_EMBEDDED,
-        metavar="URL",
-        help="run the application on PostgreSQL: the server of this address, else one of its own",
+        action="store_true",
+        help="run the application on PostgreSQL, on a server that is started for the tests",
     )
+    group.addoption(
+        "--postgresql-url",
+        metavar="URL",
+        help="run the application on PostgreSQL, in databases that are made on this server",
+    )
+    group.addoption(
+        "--redis-url",
+        metavar="URL",
+        help="run the application on this Redis or Valkey, which is EMPTIED before each test",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests that are about SQLite say so."""
+    config.addinivalue_line("markers", "sqlite_only: left out where the tests run on PostgreSQL")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect what is about another database."""
+    if on_postgresql(config):
+        left_out = [item for item in items if item.get_closest_marker("sqlite_only")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def on_postgresql(config: pytest.Config) -> bool:
+    """Whether these tests run on PostgreSQL."""
+    return bool(config.getoption("--postgresql") or config.getoption("--postgresql-url"))
 
 
 @pytest.fixture(scope="session")
@@ -35,17 +61,19 @@ def trellis_environment(
     tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 ) -> Iterator[Environment]:
     """One application with a database and a broker of its own for each test process."""
-    from trellis.testing.databases import on_postgresql, on_sqlite
+    from trellis.testing import databases
     from trellis.testing.environment import Environment
 
+    redis_url: str | None = pytestconfig.getoption("--redis-url")
+    if redis_url and int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) > 1:
+        raise pytest.UsageError("--redis-url: one server serves one test process")
     directory = tmp_path_factory.mktemp("trellis")
-    server: str | None = pytestconfig.getoption("--postgresql")
     chosen = (
-        on_sqlite(directory)
-        if server is None
-        else on_postgresql(None if server == _EMBEDDED else server)
+        databases.on_postgresql(pytestconfig.getoption("--postgresql-url"))
+        if on_postgresql(pytestconfig)
+        else databases.on_sqlite(directory)
     )
-    with chosen as database, Environment.started(directory, database) as environment:
+    with chosen as database, Environment.started(directory, database, redis_url) as environment:
         yield environment
 
 
@@ -110,6 +138,14 @@ def feed(app: Flask) -> Callable[..., list[dict[str, object]]]:
     from trellis.testing.work import events
 
     return lambda: events(app)
+
+
+@pytest.fixture
+def stored(app: Flask) -> Callable[[], str]:
+    """``stored()`` is the text of all that the database holds, as it lies there."""
+    from trellis.testing.stored import all_rows
+
+    return lambda: all_rows(app)
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from contextlib import suppress
 from email.message import EmailMessage
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from trellis.errors import Permanent
+from trellis.errors import Permanent, Transient
 from trellis_notifications.settings import NotificationsSettings
 
 
-class MailNotTakenError(Exception):
+class MailNotTakenError(Transient):
     """The mail server did not take the mail this time."""
 
 

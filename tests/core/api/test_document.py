@@ -170,7 +170,7 @@ def test_every_operation_is_complete(document: dict[str, Any]) -> None:
             "/v1/things/things",
             "post",
             [{"bearer": ["things.write"]}],
-            {"201", "400", "401", "403", "413", "415", "422"},
+            {"201", "400", "401", "403", "409", "413", "415", "422"},
         ),
         ("/v1/things/things/{thing_id}", "get", [], {"200", "404"}),
         (

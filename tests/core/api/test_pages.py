@@ -33,8 +33,8 @@ from trellis.api.strict_json import StrictJSON
 from trellis.db import UTCDateTime
 from trellis.db.base import db
 from trellis.db.engine import init_engine
-from trellis.settings import Settings
 from trellis.errors import InvalidInput
+from trellis.settings import Settings
 from trellis.unit_of_work import unit_of_work
 
 THINGS = Table(

@@ -46,6 +46,7 @@ def environment(
     database = PostgreSQLDatabase(server.url())
     with Environment.started(tmp_path_factory.mktemp("away"), database) as environment:
         yield environment
+    database.drop()
 
 
 @pytest.fixture

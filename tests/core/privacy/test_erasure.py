@@ -19,6 +19,8 @@ from trellis.outbox.models import OutboxRow
 from trellis.privacy import erasure, request_erasure
 from trellis.unit_of_work import unit_of_work
 
+pytestmark = pytest.mark.sqlite_only  # PostgreSQL's pages are its own matter
+
 
 @pytest.fixture
 def database(app: Flask) -> Path:

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +13,6 @@ from tests.plugins.auth.conftest import DEVICE, PASSWORD, Person
 from trellis.db import fetch_value
 from trellis.local.mailbox import Mail
 from trellis.privacy import request_erasure
-from trellis.runtime import Runtime
 from trellis.testing import Scenario
 from trellis.unit_of_work import unit_of_work
 from trellis_auth import services
@@ -30,12 +27,6 @@ Check = Callable[[Scenario], Any]
 
 def close(client: FlaskClient, person: Person, password: str = PASSWORD) -> Any:
     return client.delete(ACCOUNT, headers=person.headers, json={"password": password})
-
-
-def everything_in_the_database(runtime: Runtime) -> str:
-    database = runtime.settings.core.data_dir / "trellis.db"
-    with closing(sqlite3.connect(database)) as connection:
-        return "\n".join(connection.iterdump()).casefold()
 
 
 def test_a_person_sees_their_account(check: Check, ada: Person) -> None:
@@ -91,10 +82,10 @@ def test_the_password_is_asked_for(
 
 
 def test_nothing_of_the_person_remains(
-    runtime: Runtime,
     client: FlaskClient,
     ada: Person,
     bob: Person,
+    stored: Callable[[], str],
     run_tasks: Callable[[], list[str]],
     mails: Callable[[str], list[Mail]],
 ) -> None:
@@ -102,15 +93,15 @@ def test_nothing_of_the_person_remains(
     client.post(SESSIONS, json=body)
     client.post("/v1/auth/accounts", json={"email": ada.email, "password": PASSWORD})
     assert len(mails(ada.email)) == 1
-    before = everything_in_the_database(runtime)
+    before = stored().casefold()
     traces = [ada.email, ada.id.hex, str(ada.id), ada.session_id.hex, "device-1", "phone-1"]
     assert all(trace in before for trace in (ada.email, ada.id.hex, ada.session_id.hex))
     erasure = close(client, ada).get_json()["erasure_id"]
-    assert ada.email not in everything_in_the_database(runtime), "the address is free at once"
+    assert ada.email not in stored().casefold(), "the address is free at once"
     run_tasks()
     state = client.get(f"/v1/erasures/{erasure}").get_json()
     assert state["completed_at"] is not None
-    after = everything_in_the_database(runtime)
+    after = stored().casefold()
     assert [trace for trace in traces if trace in after] == []
     assert mails(ada.email) == []
     assert "auth.account_closed" in after
