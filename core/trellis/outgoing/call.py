@@ -123,7 +123,7 @@ def _read(response: httpcore2.Response, most: int) -> bytes:
 
 
 def _reason(error: Exception) -> str:
-    cause = error.__cause__ or error
+    cause = error.__cause__ or error.__context__ or error
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"certificate: {cause.verify_message}"
     return type(cause).__name__

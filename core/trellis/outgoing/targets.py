@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
-from urllib.parse import urlsplit
 
 from trellis.outgoing.errors import TargetRefused
 
@@ -16,12 +15,17 @@ _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 MAX_URL = 2000
 
-_URL = re.compile(r"[!-\[\]-~]+")  # visible ASCII without the backslash, which some read as a slash
+# Visible ASCII, without the backslash, which some read as a slash, user, password and fragment.
+_URL = re.compile(
+    r"""(?P<scheme>https?)://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:(?P<port>[0-9]{0,5}))?"""
+    r"""(?P<path>[/?][!"$-\[\]-~]*)?""",
+    re.IGNORECASE,
+)
 _LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 # Below lie the ports of other protocols (mail, files, consoles).
-_FIRST_FREE_PORT = 1024
+_FIRST_FREE_PORT, _LAST_PORT = 1024, 65_535
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 
 # The special-purpose registries of IANA (RFC 6890), multicast, and one cloud's metadata server that
@@ -109,28 +113,25 @@ def check_url(url: str) -> None:
 
 def parse(url: str) -> Target:
     """Take an address apart, the one time that it is. Raises TargetRefused."""
-    if len(url) > MAX_URL or not _URL.fullmatch(url):
-        raise TargetRefused(f"must be at most {MAX_URL} visible ASCII characters")
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        raise TargetRefused("is not an address") from None
-    if parts.scheme not in _DEFAULT_PORTS:
-        raise TargetRefused("must begin with https://")
-    if "@" in parts.netloc or "#" in url:
-        raise TargetRefused("must have no user, password or fragment")
-    port = _DEFAULT_PORTS[parts.scheme] if port is None else port
-    if port < _FIRST_FREE_PORT and port not in _DEFAULT_PORTS.values():
+    parts = _URL.fullmatch(url) if len(url) <= MAX_URL else None
+    if parts is None:
+        raise TargetRefused(
+            f"must be https:// and a host, in at most {MAX_URL} characters of visible ASCII, "
+            "without user, password and fragment"
+        )
+    scheme, path = parts["scheme"].lower(), parts["path"] or "/"
+    port = int(parts["port"] or _DEFAULT_PORTS[scheme])
+    if port > _LAST_PORT or (port < _FIRST_FREE_PORT and port not in _DEFAULT_PORTS.values()):
         raise TargetRefused(f"must not name port {port}")
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Target(parts.scheme, _host(host), port, path)
+    return Target(
+        scheme, _host(parts["host"].lower()), port, f"/{path}" if path[0] == "?" else path
+    )
 
 
 def _host(host: str) -> str:
-    if ":" in host and "%" not in host:
+    if host.startswith("["):
         try:
-            return str(IPv6Address(host))
+            return str(IPv6Address(host[1:-1]))
         except ValueError:
             raise TargetRefused("names no valid host") from None
     host = host.removesuffix(".")
