@@ -6,6 +6,7 @@ import asyncio
 import multiprocessing
 import os
 import signal
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -14,24 +15,34 @@ from granian.log import LogLevels
 from granian.server.mp import MPServer
 
 from trellis.app import create_app
+from trellis.draining import Draining, WSGIApplication
 from trellis.settings import Settings
 from trellis.stream.asgi import Application, Streams, front
 from trellis.stream.connection import Message, Receive, Send
 
-# For requests that are under way; what takes longer is cut off.
-_KILL_SECONDS = 3
-_END_STREAMS = signal.SIGUSR1
+_STOPPING = signal.SIGUSR1
 
 
-class _StreamServer(MPServer):
-    """granian, which waits for open connections but tells an application of the stop only after."""
+class _Server(MPServer):
+    """granian, which tells an application of the stop only after the last connection has ended."""
+
+    drain_seconds = 0.0
+    """How long it goes on listening after the application was told."""
 
     def shutdown(self, exit_code: int = 0) -> None:
         for worker in multiprocessing.active_children():
             if worker.pid is not None:
                 with suppress(ProcessLookupError):
-                    os.kill(worker.pid, _END_STREAMS)
+                    os.kill(worker.pid, _STOPPING)
+        time.sleep(self.drain_seconds)
         super().shutdown(exit_code)  # type: ignore[no-untyped-call]
+
+
+def web_application() -> WSGIApplication:
+    """WSGI: the API, which drains when its server is told to stop."""
+    application = Draining(create_app().wsgi_app)
+    signal.signal(_STOPPING, lambda *_: application.begin())
+    return application
 
 
 def stream_application() -> Application:
@@ -49,7 +60,7 @@ def _ending(streams: Streams) -> Application:
 
     async def application(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            asyncio.get_running_loop().add_signal_handler(_END_STREAMS, streams.end)
+            asyncio.get_running_loop().add_signal_handler(_STOPPING, streams.end)
         await streams(scope, receive, send)
 
     return application
@@ -57,13 +68,14 @@ def _ending(streams: Streams) -> Application:
 
 def serve_web(core: Settings) -> None:
     """Serve the API in WSGI mode until SIGTERM or SIGINT."""
-    _serve(
-        MPServer,
+    server = _server(
         core,
-        target="trellis.wsgi:app",
+        target="trellis.servers:web_application",
         interface=Interfaces.WSGI,
         blocking_threads=core.web_threads,
     )
+    server.drain_seconds = core.drain_seconds
+    server.serve()
 
 
 def serve_stream(core: Settings) -> None:
@@ -79,23 +91,22 @@ def serve_front(core: Settings) -> None:
 def _serve_asgi(core: Settings, target: str) -> None:
     # Every held stream counts against the backpressure; requests need room beside them.
     room = core.stream_max_connections + 256
-    _serve(
-        _StreamServer,
+    _server(
         core,
         target=target,
         interface=Interfaces.ASGI,
-        factory=True,
         backlog=max(1024, room),
         backpressure=room,
-    )
+    ).serve()
 
 
-def _serve(server: type[MPServer], core: Settings, **options: Any) -> None:
-    server(
+def _server(core: Settings, **options: Any) -> _Server:
+    return _Server(
+        factory=True,
         address=core.host,
         port=core.port,
         websockets=False,
-        workers_kill_timeout=_KILL_SECONDS,
+        workers_kill_timeout=core.stop_seconds,
         log_level=LogLevels.warning,
         **options,
-    ).serve()
+    )

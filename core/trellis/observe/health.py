@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import structlog
-from flask import Flask, Response, jsonify
+from flask import Flask, Response, jsonify, request
 from sqlalchemy import select, text
 
 from trellis.db.base import db
 from trellis.db.clock import database_now, utcnow
+from trellis.draining import DRAINING
 from trellis.errors import ServiceUnavailable
 from trellis.runtime import runtime
 from trellis.storage import core_storage
@@ -117,6 +118,8 @@ def add_views(app: Flask) -> None:
 
     @public
     def ready() -> Response:
+        if DRAINING in request.environ:
+            raise ServiceUnavailable("This process is about to stop.")
         answers = _ask_all(app, checks)
         outcomes = {name: answer.outcome for name, answer in answers.items()}
         offset = answers["clock"].measured

@@ -207,6 +207,20 @@ class Settings(_Section):
         description="Days that changes stay in the feed. A client whose cursor is older has to "
         "fetch everything anew.",
     )
+    drain_seconds: float = Field(
+        default=0,
+        ge=0,
+        le=300,
+        description="How long a web process that was told to stop still takes requests, so that "
+        "whoever sends them notices. In production 3.",
+    )
+    stop_seconds: int = Field(
+        default=3,
+        ge=1,
+        le=300,
+        description="How long requests under way may then still take, before they are cut off. In "
+        "production 25.",
+    )
     stream_max_connections: int = Field(
         default=1000, ge=1, description="Event streams that one process holds open at a time."
     )

@@ -1,0 +1,106 @@
+"""A real nginx before Trellis, with the files that ship: only addresses and ports are ours."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+import httpx2
+import pytest
+from tests.processes import PATIENCE, free_port, until
+
+from trellis.local import sessions
+
+SHIPPED = Path(__file__).parents[2] / "config/nginx"
+FAIL_SECONDS = 5.0
+"""How long nginx leaves a process out, by the shipped file."""
+
+_ROOT = "include trellis/trellis.conf;"
+_BELOW = """
+server {
+    listen 80;
+    include trellis/limits.conf;
+    include trellis/below-a-path.conf;
+    location / { return 404 "other things\\n"; }
+}
+"""
+_CONFIG = """
+daemon off;
+pid nginx.pid;
+error_log error.log info;
+events { worker_connections 1024; }
+worker_processes 2;
+http {
+    access_log access.log;
+    client_body_temp_path body;
+    proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi;
+    scgi_temp_path scgi;
+    include trellis/upstreams.conf;
+    %s
+}
+"""
+
+needed = pytest.mark.skipif(not shutil.which("nginx"), reason="there is no nginx on this machine")
+
+
+class Nginx:
+    """As a context manager it runs for the block, in the thread that began it.
+
+    ``webs`` and ``streams`` are ports of this machine.
+    """
+
+    def __init__(
+        self, directory: Path, webs: Sequence[int], streams: Sequence[int], *, below: bool = False
+    ) -> None:
+        self.directory = directory
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}" + ("/backend" if below else "")
+        directory.mkdir(parents=True)
+        directory.chmod(0o755)
+        shutil.copytree(SHIPPED, directory / "trellis")
+        upstreams = directory / "trellis/upstreams.conf"
+        upstreams.write_text(_with_ports(upstreams.read_text(), {"web": webs, "stream": streams}))
+        for file in (directory / "trellis").glob("*.conf"):
+            file.write_text(re.sub(r"listen 80;", f"listen {self.port};", file.read_text()))
+        config = _CONFIG % (_BELOW.replace("80", str(self.port)) if below else _ROOT)
+        (directory / "nginx.conf").write_text(config)
+
+    def __enter__(self) -> Self:
+        with (self.directory / "output.log").open("ab") as log:
+            self._process = sessions.spawn(
+                ["nginx", "-p", str(self.directory), "-c", str(self.directory / "nginx.conf")],
+                stdout=log.fileno(),
+            )
+        until(self._answers, "an answer of nginx")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sessions.end(self._process, PATIENCE)
+
+    @property
+    def errors(self) -> str:
+        """What went wrong, in nginx's own words."""
+        return (self.directory / "error.log").read_text(errors="replace")
+
+    def _answers(self) -> bool:
+        assert self._process.poll() is None, (self.directory / "output.log").read_text()
+        with suppress(httpx2.TransportError):
+            return bool(httpx2.get(f"{self.url}/health/live", timeout=5).status_code)
+        return False
+
+
+def _with_ports(text: str, ports: dict[str, Sequence[int]]) -> str:
+    """The shipped upstreams with other servers: what stands after an address stays."""
+
+    def servers(match: re.Match[str]) -> str:
+        lines = [f"    server 127.0.0.1:{port}{match[3]};\n" for port in ports[match[1]]]
+        return f"upstream trellis_{match[1]} {{{match[2]}{''.join(lines)}{match[4]}}}"
+
+    pattern = r"upstream trellis_(\w+) \{(.*?)(?:    server [\d.:]+([^;]*);\n)+(.*?)\}"
+    return re.sub(pattern, servers, text, flags=re.DOTALL)
