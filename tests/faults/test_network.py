@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from tests.faults.conftest import SteadyLoad
 from tests.faults.deadlines import until_told
 from tests.faults.load import picture
@@ -23,6 +24,7 @@ def test_f29_workers_are_cut_off_from_the_database(
         site.database_of_work.restore()
 
 
+@pytest.mark.nightly
 def test_f29_web_processes_are_cut_off_from_the_database(
     site: Installation, steady_load: SteadyLoad
 ) -> None:

@@ -46,7 +46,8 @@ def test_f09_postgresql_is_killed_again_and_again(
             load.until_recovered()
 
 
-@pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("seconds", [3, 60])
 def test_f10_postgresql_is_stopped(
     site: Installation, steady_load: SteadyLoad, seconds: float
 ) -> None:
@@ -84,6 +85,7 @@ def test_f11_every_connection_is_terminated(
             load.until_round()
 
 
+@pytest.mark.nightly
 def test_f14_the_disk_of_the_database_is_full(steady_load: SteadyLoad) -> None:
     with small_disk() as disk, Installation(tablespace=disk) as site, steady_load(site) as load:
         until(lambda: filled(disk), "a full disk")

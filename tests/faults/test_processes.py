@@ -46,6 +46,7 @@ def test_f01_a_random_web_process_is_killed_every_3_seconds(
             Event().wait(3)
 
 
+@pytest.mark.nightly
 def test_f02_every_process_is_restarted_in_turn(
     site: Installation, steady_load: SteadyLoad
 ) -> None:
@@ -93,7 +94,7 @@ def _kill_at_stages(site: Installation, load: Load, kind: Kind, stages: range) -
             load.until_round()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [pytest.param("light", marks=pytest.mark.nightly), "heavy"])
 def test_f03_a_worker_is_killed_as_it_commits(
     site: Installation, steady_load: SteadyLoad, kind: Kind
 ) -> None:
@@ -121,6 +122,7 @@ def test_f03_a_worker_is_killed_every_2_seconds(
             (site.light if kind == "light" else site.heavy).signal(signal.SIGKILL)
 
 
+@pytest.mark.nightly
 def test_f04_a_worker_that_was_stopped_past_its_lease_changes_nothing(
     site: Installation, steady_load: SteadyLoad
 ) -> None:

@@ -18,6 +18,7 @@ from tests.processes import until
 from tests.proxy import Proxy
 
 
+@pytest.mark.nightly
 def test_f00_no_fault_at_all(site: Installation, steady_load: SteadyLoad) -> None:
     with steady_load(site) as load:
         load.until_round()

@@ -32,6 +32,7 @@ def test_f12_transactions_that_cannot_be_put_in_order_are_tried_again(
         assert "could not serialize access" in site.postgresql.log
 
 
+@pytest.mark.nightly
 def test_f12_deadlocks_are_tried_again(site: Installation, steady_load: SteadyLoad) -> None:
     with steady_load(site) as load, ThreadPoolExecutor() as pool:
         for number, phone in enumerate(load.phones):
@@ -76,7 +77,11 @@ def some_commits(share: float, seed: int) -> Callable[[bytes], bool]:
 @pytest.mark.parametrize(
     ("rounds", "share"), [(2, 0.3), pytest.param(15, 0.2, marks=pytest.mark.nightly)]
 )
-@pytest.mark.parametrize("before", [False, True], ids=["committed", "not committed"])
+@pytest.mark.parametrize(
+    "before",
+    [False, pytest.param(True, marks=pytest.mark.nightly)],
+    ids=["committed", "not committed"],
+)
 def test_f13_replies_to_commits_are_cut(
     site: Installation, steady_load: SteadyLoad, rounds: int, share: float, before: bool
 ) -> None:
