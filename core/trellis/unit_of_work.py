@@ -85,7 +85,8 @@ class UnitOfWork:
     ) -> None:
         """Append durable work: ``task`` runs after the commit, in a unit of work of its own.
 
-        ``delay`` is in seconds. Of one ``unique`` key only the first row is kept. ``subject`` is
+        ``delay`` is in seconds. While a row with the same ``unique`` key exists nothing is
+        appended: it exists until it is done and a day is over, or dead and dropped. ``subject`` is
         the person whom the arguments concern, so that erasure finds them. Raises TypeError for
         arguments that are not JSON and LookupError for a task that nobody declares.
         """

@@ -45,9 +45,12 @@ def front() -> None:
 @click.argument("queue", type=click.Choice(QUEUES))
 def worker(queue: Queue) -> None:
     """Run durable work of one class: light or heavy."""
+    from trellis.jobs.pool import run_forked
     from trellis.jobs.worker import run_worker
 
-    run_worker(_started(schema=True), queue)
+    app = _started(schema=True)
+    # Somebody has to see it end, and to put another in its place when it has grown.
+    sys.exit(run_forked(app, {queue: lambda: run_worker(app, queue)}))
 
 
 @click.command()
@@ -70,13 +73,14 @@ def background() -> None:
     from trellis.jobs.pool import run_forked
     from trellis.jobs.worker import run_worker
     from trellis.local.operator import ensure_operator
-    from trellis.start import require_storage
+    from trellis.start import require_start
 
     app = create_app()
     data_dir: Path = app.extensions["trellis"].settings.core.data_dir
     with app.app_context():
         migrations.upgrade()
-        require_storage()
+        # Not in this process: what has used the storage once hangs on it after a fork.
+        require_start(app)
         identity = port_or_none(Identity)
         if identity is not None:
             ensure_operator(identity, data_dir)

@@ -76,18 +76,17 @@ process = _Process()
 
 
 def account_for(app: Flask, flight: Flight, code: int) -> None:
-    """Write down what the latest run of an ended process came to; ``code`` is its exit code."""
+    """Fail the run that a process was in the middle of when it ended with this exit code."""
     latest = flight.latest()
-    if isinstance(latest, Ended):
-        observe_task(latest.task, latest.outcome, latest.seconds)
-    elif latest is not None:
-        reason = describe_exit(code)
-        log.error("task_crashed", task=latest.task, job=str(latest.id), reason=reason)
-        outcome = "failed"
-        try:
-            with app.app_context():
-                outcome = fail(runtime().tasks[latest.task], latest, None, reason)
-        except SQLAlchemyError as error:
-            # The row comes back by itself when its lease has run out.
-            log.warning("crash_not_recorded", error=type(error).__name__)
-        observe_task(latest.task, outcome, 0.0)
+    if not isinstance(latest, Claim):
+        return
+    reason = describe_exit(code)
+    log.error("task_crashed", task=latest.task, job=str(latest.id), reason=reason)
+    outcome = "failed"
+    try:
+        with app.app_context():
+            outcome = fail(runtime().tasks[latest.task], latest, None, reason)
+    except SQLAlchemyError as error:
+        # The row comes back by itself when its lease has run out.
+        log.warning("crash_not_recorded", error=type(error).__name__)
+    observe_task(latest.task, outcome, 0.0)

@@ -55,8 +55,7 @@ def run_forked(app: Flask, runs: Mapping[str, Callable[[], None]]) -> int:
         if child is None:
             continue
         code = os.waitstatus_to_exitcode(status)
-        if code != 0:
-            account_for(app, child.flight, code)
+        account_for(app, child.flight, code)
         if asked:
             continue
         if code == 0:

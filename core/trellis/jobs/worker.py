@@ -9,7 +9,7 @@ from types import FrameType
 from typing import Any
 
 import structlog
-from flask import Flask
+from flask import Flask, current_app
 from redis import Redis, RedisError
 from rq import SimpleWorker, Worker
 from rq.exceptions import StopRequested
@@ -22,8 +22,10 @@ from trellis.db.base import db
 from trellis.jobs.broker import patient_client
 from trellis.jobs.declaration import Queue
 from trellis.jobs.drain import stopping
+from trellis.jobs.flight import Ended, Flight, account_for, process
+from trellis.jobs.limits import resident_mebibytes
 from trellis.jobs.wake import WakeUpJob, rq_queue
-from trellis.observe.metrics import forget_process
+from trellis.observe.metrics import forget_process, observe_task
 from trellis.runtime import runtime
 
 log = structlog.get_logger(__name__)
@@ -31,6 +33,10 @@ log = structlog.get_logger(__name__)
 # RQ waits this long less 15 seconds in one blocking read, and less 5 for any answer of Redis.
 _WORKER_TTL = 20
 _PAUSE_SECONDS = 1.0
+
+# What a light worker may grow to before another takes its place: no task is trusted not to leak.
+_MOST_RUNS = 100_000
+_MOST_MEBIBYTES = 512
 
 
 class _Resumable(BaseWorker):
@@ -62,17 +68,44 @@ class _Resumable(BaseWorker):
 
 
 class LightWorker(_Resumable, SimpleWorker):
-    """Runs wake-ups in its own process."""
+    """Runs wake-ups in its own process, which makes room for a fresh one after a while."""
+
+    def execute_job(self, job: Job, queue: RQQueue) -> None:
+        super().execute_job(job, queue)
+        memory = resident_mebibytes()
+        if process.runs > _MOST_RUNS or memory > _MOST_MEBIBYTES:
+            log.info("worker_recycled", runs=process.runs, mebibytes=round(memory))
+            stopping.set()
+            self._stop_requested = True
 
 
 class HeavyWorker(_Resumable, Worker):
     """Forks a process for each wake-up."""
 
-    def monitor_work_horse(self, job: Job, queue: RQQueue, execution: Any) -> None:
-        """Each fork would leave its files of metrics behind, for ever."""
-        horse = self.horse_pid
-        super().monitor_work_horse(job, queue, execution)
-        forget_process(horse)
+    def fork_work_horse(self, job: Job, queue: RQQueue) -> None:
+        """Each fork tells us what it runs, also when it dies."""
+        process.flight = Flight()
+        super().fork_work_horse(job, queue)
+
+    def wait_for_horse(self) -> Any:
+        """Count what the fork has run, or write down how it ended in mid-task."""
+        horse, status, usage = super().wait_for_horse()
+        if horse and status is not None:
+            latest = process.flight.latest()
+            if isinstance(latest, Ended):
+                observe_task(latest.task, latest.outcome, latest.seconds)
+            account_for(current_app, process.flight, os.waitstatus_to_exitcode(status))
+            # Each fork would leave its files of metrics behind, for ever; ours have the figures.
+            forget_process(horse)
+        return horse, status, usage
+
+    def handle_work_horse_killed(self, *_: Any) -> None:
+        """It is told already, with its task."""
+
+    def setup_work_horse_signals(self) -> None:
+        """A service manager sends SIGTERM to all processes at once: the task is finished first."""
+        super().setup_work_horse_signals()  # type: ignore[no-untyped-call]
+        signal.signal(signal.SIGTERM, lambda *_: None)
 
     def main_work_horse(self, job: Job, queue: RQQueue) -> None:
         """What escapes before RQ's own handling would run on in the parent's loop, and fork on."""
