@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from trellis.outgoing.targets import Exceptions
+from trellis.outgoing.targets import Exceptions, check_text
 from trellis.settings import Settings
 
 
@@ -19,6 +19,14 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
+
+
+def check_url(url: str) -> None:
+    """Refuse an address of which it can be told at once that it may not be called.
+
+    Raises TargetRefused. Where its name leads is told when it is called: that changes.
+    """
+    check_text(url, _exceptions())
 
 
 def post(
@@ -37,5 +45,8 @@ def post(
     """
     from trellis.outgoing.call import Caller
 
-    exceptions = Exceptions.of(Settings.current().outgoing_allow)
-    return Caller(exceptions).post(url, body, headers, seconds=seconds, most_bytes=most_bytes)
+    return Caller(_exceptions()).post(url, body, headers, seconds=seconds, most_bytes=most_bytes)
+
+
+def _exceptions() -> Exceptions:
+    return Exceptions.of(Settings.current().outgoing_allow)

@@ -10,6 +10,8 @@ from ipaddress import IPv4Address, IPv6Address
 
 from trellis.outgoing.errors import TargetRefused
 
+_NEEDS_TLS = "must begin with https://"
+
 IPAddress = IPv4Address | IPv6Address
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -19,7 +21,7 @@ MAX_URL = 2000
 _URL = re.compile(
     r"""(?P<scheme>https?)://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:(?P<port>[0-9]{0,5}))?"""
     r"""(?P<path>[/?][!"$-\[\]-~]*)?""",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 _LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
@@ -102,13 +104,19 @@ class Exceptions:
         """Whether this address of the target is among them."""
         return target.host in self.hosts or any(address in network for network in self.networks)
 
+    def may_hold(self, target: Target) -> bool:
+        """Whether an address of the target might be among them, as far as its name tells."""
+        return target.host in self.hosts or bool(self.networks)
 
-def check_url(url: str) -> None:
-    """Refuse what can be told from the text alone. Raises TargetRefused.
 
-    The rest is told when the address is called: what a name stands for changes.
-    """
-    parse(url)
+def check_text(url: str, exceptions: Exceptions) -> None:
+    """Refuse what can be told without resolving the name. Raises TargetRefused."""
+    target = parse(url)
+    try:
+        permitted(target, [str(ipaddress.ip_address(target.host))], exceptions)
+    except ValueError:
+        if target.scheme == "http" and not exceptions.may_hold(target):
+            raise TargetRefused(_NEEDS_TLS) from None
 
 
 def parse(url: str) -> Target:
@@ -154,7 +162,7 @@ def permitted(target: Target, addresses: Iterable[str], exceptions: Exceptions) 
     found = [ipaddress.ip_address(address) for address in addresses]
     excepted = [address for address in found if exceptions.hold(target, address)]
     if target.scheme == "http" and not excepted:
-        raise TargetRefused("must begin with https://")
+        raise TargetRefused(_NEEDS_TLS)
     allowed = [
         address
         for address in found

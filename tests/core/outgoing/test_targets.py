@@ -6,8 +6,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from trellis.outgoing import TargetRefused, check_url
-from trellis.outgoing.targets import Exceptions, is_public, parse, permitted
+from trellis.outgoing import TargetRefused
+from trellis.outgoing.targets import Exceptions, check_text, is_public, parse, permitted
 
 NONE = Exceptions.of([])
 
@@ -121,6 +121,8 @@ def test_b18_of_several_addresses_only_the_public_ones_are_called() -> None:
         " https://host.example/",
         "https://host.example/\x00",
         "https://h\u00f6st.example/",
+        "https://\u212aost.example/",
+        "http\u017f://host.example/",
         "https://\uff11\uff12\uff17.0.0.1/",
         "https://host.example/\ud800",
         "https://host..example/",
@@ -158,7 +160,7 @@ def test_b18_of_several_addresses_only_the_public_ones_are_called() -> None:
 )
 def test_c12_an_address_that_is_not_plain_is_refused(url: str) -> None:
     with pytest.raises(TargetRefused):
-        check_url(url)
+        parse(url)
 
 
 @pytest.mark.parametrize(
@@ -181,6 +183,16 @@ def test_a_plain_address_is_taken_apart_once(
     target = parse(url)
     assert (target.host, target.port, target.path) == (host, port, path)
     assert target.authority == authority
+
+
+@pytest.mark.parametrize(
+    "url", ["https://127.0.0.1/", "https://[::1]/", "http://8.8.8.8/", "http://host.example/"]
+)
+def test_c12_what_can_be_told_at_once_is_told(url: str) -> None:
+    with pytest.raises(TargetRefused):
+        check_text(url, NONE)
+    check_text("https://host.example/", NONE)
+    check_text(url, Exceptions.of(["127.0.0.1", "::1", "8.8.8.8", "host.example"]))
 
 
 # --- what an operator has allowed ---------------------------------------------------------------

@@ -35,7 +35,7 @@ class Answers:
 
     status: int = 204
     headers: dict[str, str] = field(default_factory=dict)
-    speak: Callable[[Any], None] | None = None
+    speak: Callable[[Any], object] | None = None
 
 
 class Receiver(ThreadingHTTPServer):
@@ -46,6 +46,7 @@ class Receiver(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
+        self.closed = threading.Event()
         self.answers: dict[str, Answers] = {}
         self.default = Answers()
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -56,6 +57,7 @@ class Receiver(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}{path}"
 
     def close(self) -> None:
+        self.closed.set()
         self.shutdown()
         self.server_close()
 

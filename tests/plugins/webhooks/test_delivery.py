@@ -8,8 +8,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import select
 from standardwebhooks.webhooks import WebhookVerificationError
 from tests.plugins.webhooks.receiver import Answers, Receiver
+
+from trellis.db import database_now, fetch_value
+from trellis_webhooks.services.patience import SCHEDULE
 
 Make = Callable[..., tuple[UUID, str]]
 Rows = Callable[[], list[Any]]
@@ -86,16 +90,16 @@ def test_c13_tries_are_spread_over_days_and_end(
     receiver.default.status = 503
     happen()
     run_tasks()
-    hours = 0.0
-    while deliveries()[0].state == "waiting":
-        tried = len(receiver.calls)
-        pass_time(minutes=30)
-        hours += 0.5
+    waited = []
+    while (row := deliveries()[0]).state == "waiting":
+        waited.append((row.next_attempt_at - fetch_value(select(database_now()))).total_seconds())
+        pass_time(seconds=waited[-1] + 0.01)
         run_tasks()
-        assert len(receiver.calls) <= tried + 1
-    assert deliveries()[0].state == "failed"
+        assert len(receiver.calls) == len(waited) + 1
+    assert row.state == "failed"
     assert len(receiver.calls) == 10
-    assert 60 < hours < 100
+    for seconds, planned in zip(waited, SCHEDULE, strict=True):
+        assert 0.79 * planned - 5 < seconds < 1.21 * planned
     assert len({call.id for call in receiver.calls}) == 1
 
 
