@@ -1,11 +1,11 @@
-"""What idle event streams cost the process that holds them.
+"""What event streams cost the process that holds them, and how quickly news reaches them.
 
-    trellis serve                                       # in another terminal
-    python perf/micro/idle_streams.py 1000
+    python perf/micro/idle_streams.py 10000 --active 1000
 
-Signs one person up, opens the streams, uploads a photograph, and tells how long the streams took to
-open, when the news reached the first and the last of them, and what memory and processor time the
-serving process needed (from /proc, so on Linux; the process is the one that listens on the port).
+Starts a PostgreSQL, a broker and one `trellis stream` of its own. Opens a stream for each of so
+many sessions, tells what they cost while nothing happens, then commits events for the first of them
+and tells the delay from before each commit to the client, then ends sessions and tells when their
+streams end. Memory and processor time are those of the stream process (from /proc: on Linux).
 """
 
 from __future__ import annotations
@@ -13,108 +13,248 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import resource
+import socket
+import subprocess
+import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import ClassVar, Literal
+from uuid import UUID
 
-from trellis_demo.phone import Phone
+from flask import Flask
 
-Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+from trellis.events import Event, user_audience
+from trellis.local.broker import Broker
+from trellis.testing.postgresql import PostgreSQL
 
 _OPENING_AT_ONCE = 50
 _IDLE_SECONDS = 30
+_PER_SECOND = 200
+_EVENTS = 4000
+_REVOKED = 200
+_PEOPLE = "people"
 
 
-async def main() -> None:
+@dataclass(frozen=True)
+class Probe(Event):
+    """Carries the moment before its commit, by the clock that all processes of a machine share."""
+
+    resource: ClassVar[str] = "probe"
+    operation: ClassVar[Literal["created"]] = "created"
+    at: float
+    reader_id: UUID
+
+    def resource_id(self) -> str:
+        return "1"
+
+    def audience(self) -> str:
+        return user_audience(self.reader_id)
+
+
+class Stream(asyncio.Protocol):
+    """One client; it keeps nothing of what it gets but the delays."""
+
+    def __init__(self, port: int, token: str, delays: list[float]) -> None:
+        self._request = (
+            f"GET /v1/stream HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+            f"Authorization: Bearer {token}\r\n\r\n"
+        ).encode()
+        self._delays = delays
+        self._rest = b""
+        self.opened: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.ended_at = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        if not self.opened.done():
+            self._rest += data
+            if b"\nid: " in self._rest or b" 200 " not in self._rest:
+                self.opened.set_result(b" 200 " in self._rest)
+                self._rest = b""
+            return
+        if data.endswith(b"0\r\n\r\n"):
+            self.ended_at = time.monotonic()
+            return
+        now = time.monotonic()
+        for part in data.split(b'"at": ')[1:]:
+            self._delays.append(now - float(part.partition(b",")[0]))
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self.ended_at = time.monotonic()
+        if not self.opened.done():
+            self.opened.set_result(False)
+
+
+def main() -> None:
     """Measure once and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("count", type=int, help="streams to open")
-    parser.add_argument("--url", default="http://127.0.0.1:8000")
+    parser.add_argument("--active", type=int, default=1000, help="of these, how many get news")
     options = parser.parse_args()
-    phone = await asyncio.to_thread(signed_in, options.url)
-    server = serving_process(urlsplit(options.url).port or 80)
-    before = memory(server)
-    began = time.perf_counter()
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        port = _surroundings(stack, directory, options.count)
+        from trellis.app import create_app
+
+        app = create_app()
+        people, tokens = _people(app, options.count)
+        (directory / _PEOPLE).write_text("\n".join(map(str, people[: options.active])))
+        server = stack.enter_context(_serving(port))
+        asyncio.run(_measure(app, server, port, tokens, directory / _PEOPLE))
+
+
+def _surroundings(stack: ExitStack, directory: Path, count: int) -> int:
+    server = PostgreSQL()
+    stack.callback(server.close)
+    server.start()
+    broker = stack.enter_context(Broker(directory))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = int(listener.getsockname()[1])
+    os.environ |= {
+        "TRELLIS_ENVIRONMENT": "testing",
+        "TRELLIS_DATA_DIR": str(directory),
+        "TRELLIS_DATABASE_URL": server.url(),
+        "TRELLIS_REDIS_URL": broker.url,
+        "TRELLIS_PORT": str(port),
+        "TRELLIS_STREAM_MAX_CONNECTIONS": str(count + 100),
+    }
+    _trellis("db", "upgrade").wait()
+    return port
+
+
+def _people(app: Flask, count: int) -> tuple[list[UUID], list[str]]:
+    from trellis_auth import factories
+
+    with app.app_context():
+        people = factories.users(count)
+        return people, [tokens.access_token for tokens in factories.sessions(people)]
+
+
+@contextmanager
+def _serving(port: int) -> Iterator[int]:
+    """A stream process; gives the id of the process that holds the connections."""
+    process = _trellis("stream")
+    try:
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            except ConnectionRefusedError:
+                time.sleep(0.05)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        yield max(map(int, children))  # beside it there is the resource tracker, which is older
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _trellis(*arguments: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", "trellis", *arguments])
+
+
+async def _measure(app: Flask, server: int, port: int, tokens: list[str], people: Path) -> None:
+    before, began = memory(server), time.perf_counter()
+    delays: list[float] = []
     gate = asyncio.Semaphore(_OPENING_AT_ONCE)
-    streams = await asyncio.gather(*(opened(phone, gate) for _ in range(options.count)))
-    held = [stream for stream in streams if stream is not None]
-    say("opened", f"{len(held)} of {options.count} in {time.perf_counter() - began:.1f} s")
+    streams = await asyncio.gather(*(_opened(port, token, delays, gate) for token in tokens))
+    opened = sum(stream.opened.result() for stream in streams)
+    say("opened", f"{opened} of {len(streams)} in {time.perf_counter() - began:.1f} s")
+    await asyncio.sleep(5)
     grown = memory(server) - before
-    say(
-        "memory",
-        f"{before:.0f} MiB, then {grown:.1f} MiB more: {1024 * grown / len(held):.0f} KiB each",
-    )
+    say("memory", f"{before / 1024:.0f} MiB, then {grown / opened:.1f} KiB for each stream")
     spent = processor_seconds(server)
     await asyncio.sleep(_IDLE_SECONDS)
     share = (processor_seconds(server) - spent) / _IDLE_SECONDS
-    say("idle", f"{100 * share:.0f} % of one core")
-    asking = time.perf_counter()
-    await asyncio.to_thread(phone.http.get, "/health/live")
-    say("a request beside", f"{1000 * (time.perf_counter() - asking):.0f} ms")
-    arriving = asyncio.gather(*(news(reader) for reader, _ in held))
-    await asyncio.to_thread(phone.upload)
-    times = await arriving
-    say("news", f"reached the last {1000 * (max(times) - min(times)):.0f} ms after the first")
+    say("idle", f"{100 * share:.1f} % of one core")
+    spent = processor_seconds(server)
+    publisher = await asyncio.create_subprocess_exec(
+        sys.executable, __file__, "--publish", str(people), str(_EVENTS)
+    )
+    await publisher.wait()
+    await asyncio.sleep(3)
+    share = (processor_seconds(server) - spent) / (_EVENTS / _PER_SECOND)
+    found = sorted(delays)
+    say(
+        "news",
+        f"{len(found)} of {_EVENTS}, {_PER_SECOND} a second; {100 * share:.0f} % of one core",
+    )
+    p50, p99 = found[len(found) // 2], found[len(found) * 99 // 100]
+    say(
+        "delay", f"p50 {1000 * p50:.1f} ms, p99 {1000 * p99:.1f} ms, most {1000 * found[-1]:.0f} ms"
+    )
+    await _revoke(app, streams, tokens)
+
+
+async def _opened(port: int, token: str, delays: list[float], gate: asyncio.Semaphore) -> Stream:
+    async with gate:
+        _, stream = await asyncio.get_running_loop().create_connection(
+            lambda: Stream(port, token, delays), "127.0.0.1", port
+        )
+        await stream.opened
+        return stream
+
+
+async def _revoke(app: Flask, streams: list[Stream], tokens: list[str]) -> None:
+    from trellis.contracts import Identity, port
+    from trellis_auth.services.endings import end_own_session
+
+    def end() -> None:
+        with app.app_context():
+            for token in tokens[-_REVOKED:]:
+                principal = port(Identity).authenticate(f"Bearer {token}")
+                assert principal is not None
+                assert principal.session_id is not None
+                end_own_session(principal.id, principal.session_id)
+
+    began = time.monotonic()
+    await asyncio.to_thread(end)
+    ended = time.monotonic()
+    await asyncio.sleep(6)
+    ends = [stream.ended_at for stream in streams[-_REVOKED:]]
+    assert all(ends), "a stream outlived its session"
+    say(
+        "revoked",
+        f"{_REVOKED} in {ended - began:.1f} s; the last stream ended {max(ends) - ended:.1f} s after",
+    )
+    assert not any(stream.ended_at for stream in streams[:-_REVOKED])
+
+
+def publish(people: Path, count: int) -> None:
+    """Commit events for people in turn, at an even pace, each in a unit of its own."""
+    from trellis.app import create_app
+    from trellis.unit_of_work import unit_of_work
+
+    app = create_app()
+    app.extensions["trellis"].event_types[Probe] = "core.probe/1"
+    readers = [UUID(line) for line in people.read_text().split()]
+    began = time.monotonic()
+    with app.app_context():
+        for number in range(count):
+            time.sleep(max(0.0, began + number / _PER_SECOND - time.monotonic()))
+            with unit_of_work() as uow:
+                uow.publish(Probe(time.monotonic(), readers[number % len(readers)]))
 
 
 def say(what: str, found: str) -> None:
     """One line of the result."""
-    print(f"{what:<18}{found}")  # noqa: T201
-
-
-def signed_in(url: str) -> Phone:
-    """A new person, by the local mailbox."""
-    phone = Phone(url)
-    phone.verify(phone.sign_up())
-    phone.sign_in()
-    return phone
-
-
-async def opened(phone: Phone, gate: asyncio.Semaphore) -> Connection | None:
-    """Open one stream and read up to its first cursor; None when it is refused."""
-    address = urlsplit(phone.base_url)
-    async with gate:
-        reader, writer = await asyncio.open_connection(address.hostname, address.port)
-        authorization = phone.headers["Authorization"]
-        writer.write(
-            f"GET /v1/stream HTTP/1.1\r\nHost: {address.netloc}\r\n"
-            f"Authorization: {authorization}\r\n\r\n".encode()
-        )
-        if b" 200 " not in await reader.readline():
-            writer.close()
-            return None
-        await reader.readuntil(b"id: ")
-        return reader, writer
-
-
-async def news(reader: asyncio.StreamReader) -> float:
-    """When the next entry is here."""
-    await reader.readuntil(b"event: media.asset_ready/1")
-    return time.perf_counter()
-
-
-def serving_process(port: int) -> int:
-    """The process with most sockets of those whose listening socket is on the port."""
-    inodes = {
-        line.split()[9]
-        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]
-        if line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A"
-    }
-    holders = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            sockets = [str(entry.readlink()) for entry in (process / "fd").iterdir()]
-        except OSError:
-            continue
-        if any(f"socket:[{inode}]" in sockets for inode in inodes):
-            holders.append(int(process.name))
-    return max(holders)  # granian's worker is younger than the process that started it
+    print(f"{what:<10}{found}", flush=True)  # noqa: T201
 
 
 def memory(pid: int) -> float:
-    """Resident memory in MiB."""
+    """Resident memory in KiB."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1024
 
 
 def processor_seconds(pid: int) -> float:
@@ -124,4 +264,7 @@ def processor_seconds(pid: int) -> float:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    if sys.argv[1] == "--publish":
+        publish(Path(sys.argv[2]), int(sys.argv[3]))
+    else:
+        main()

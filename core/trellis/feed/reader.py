@@ -71,6 +71,11 @@ def entries_between(low: int, high: int) -> Sequence[Row[Any]]:
     return fetch_all(_ENTRIES.where(FeedEntry.position > low, FeedEntry.position <= high))
 
 
+def entries_after(position: int, limit: int) -> Sequence[Row[Any]]:
+    """The entries that come next after a position, whoever may see them, in order."""
+    return fetch_all(_ENTRIES.where(FeedEntry.position > position).limit(limit))
+
+
 def head() -> int:
     """The newest position that was given."""
     return int(fetch_value(select(FeedHead.position)) or 0)

@@ -13,8 +13,6 @@ from trellis.outbox.models import OutboxRow
 from trellis.unit_of_work import UnitOfWork, unit_of_work
 
 _BATCH = 2000
-# Further than any feed grows in the time between a backup and its restore.
-_LEAP = 1_000_000_000
 
 
 def trim(keep_seconds: float) -> bool:
@@ -44,16 +42,6 @@ def trim(keep_seconds: float) -> bool:
                 update(FeedHead).where(FeedHead.trimmed < last).values(trimmed=last)
             )
         return len(gone) == _BATCH
-
-
-def forget_cursors() -> None:
-    """Have every cursor that was ever given answered with a resync.
-
-    For a database that was restored: what it knows of positions is older than what clients have.
-    """
-    with unit_of_work() as uow:
-        leap = FeedHead.position + _LEAP
-        uow.session.execute(update(FeedHead).values(position=leap, trimmed=leap))
 
 
 def _awaited(uow: UnitOfWork, keep_seconds: float) -> list[UUID]:

@@ -13,9 +13,6 @@ from trellis.runtime import runtime
 from trellis.unit_of_work import unit_of_work
 
 _BATCH = 1000
-# After so many batches others have their turn: whoever follows the feed comes back in a second.
-_BATCHES = 50
-
 # A process that is stopped while it holds the head (or whose machine vanished) loses it after this.
 _STOPPED_SECONDS = 5
 
@@ -24,18 +21,18 @@ _anything = _unsequenced.limit(1)
 
 
 def sequence() -> int:
-    """Give every committed entry without a position the next ones; returns how many there were.
+    """Give the committed entries without a position the next ones; returns how many there were.
 
     The row of `FeedHead` is the lock: whoever holds it is the only sequencer, so positions are
-    given in commit-visible order and without a gap. Whoever finds it held leaves the work to the
-    holder, who looks again after each commit; nobody waits. Anybody who reads the feed may call
-    this, and announces the feed when the answer is not 0.
+    given in commit-visible order and without a gap. Whoever finds it held returns 0 and does not
+    wait. So a caller that was answered with more than 0 announces the feed: whoever hears of it
+    calls this again, and finds what came while the lock was held.
     """
     given = 0
-    for _ in range(_BATCHES):
-        if fetch_one(_anything) is None or not (batch := _sequence_batch()):
+    while fetch_one(_anything) is not None:
+        given += (batch := _sequence_batch())
+        if batch < _BATCH:
             break
-        given += batch
     return given
 
 

@@ -9,9 +9,12 @@ from uuid import UUID
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import update
 
 from trellis.db import new_id
 from trellis.feed import retention
+from trellis.feed.models import FeedHead
+from trellis.unit_of_work import unit_of_work
 
 Share = Callable[..., None]
 SignIn = Callable[..., dict[str, str]]
@@ -105,8 +108,8 @@ def test_a_cursor_of_another_life_of_the_database(
 ) -> None:
     share(ada, 1, 2)
     assert ask(ada, 410, cursor=3)["reason"] == "unknown"
-    with app.app_context():
-        retention.forget_cursors()
+    with app.app_context(), unit_of_work() as uow:  # what a restore does
+        uow.session.execute(update(FeedHead).values(position=1_000, trimmed=1_000))
     share(ada, 3)
     refused = ask(ada, 410, cursor=2)
     assert refused["reason"] == "too_old"
