@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 _WITHIN = 60.0
@@ -109,9 +110,17 @@ class PostgreSQL:
     def kill(self) -> None:
         """SIGKILL to the postmaster and all its processes, as when the power fails for them."""
         if self._process is not None and self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)  # its processes share its group
+            os.kill(self.pid, signal.SIGSTOP)  # it starts no other meanwhile
+            for pid in self._children():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         self._end(signal.SIGKILL)
         (self.data / "postmaster.pid").unlink(missing_ok=True)
+
+    def _children(self) -> list[int]:
+        """Each leads a session of its own; where they cannot be listed, they end by themselves."""
+        listed = Path(f"/proc/{self.pid}/task/{self.pid}/children")
+        return [int(pid) for pid in listed.read_text().split()] if listed.exists() else []
 
     def close(self) -> None:
         """End the server and remove its directory."""
