@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import wraps
 
 import structlog
@@ -107,7 +108,8 @@ def _light_batches() -> Iterator[Sequence[Claim]]:
         claims = claim_fresh("light", size, _first_priority())
         full = len(claims) == size
         if full:
-            wake_light()  # there is more: for others to join
+            with suppress(RedisError):  # what was claimed is run all the same
+                wake_light()  # there is more: for others to join
         if claims:
             began = time.monotonic()
             yield claims

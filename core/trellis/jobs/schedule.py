@@ -24,6 +24,7 @@ from trellis.jobs.declaration import QUEUES
 from trellis.jobs.wake import wake_feed, wake_missing
 from trellis.outbox.lease import runnable
 from trellis.outbox.models import OutboxRow
+from trellis.outbox.setback import after_setback
 from trellis.plugin import Cron, Every
 from trellis.runtime import runtime
 from trellis.unit_of_work import unit_of_work
@@ -40,16 +41,19 @@ class Scheduler:
 
     def __init__(self) -> None:
         self._inserted: dict[Every | Cron, str] = {}
+        self._now = datetime.max.replace(tzinfo=UTC)
 
     def tick(self) -> None:
         """Insert what has come due and wake workers for what nobody runs."""
-        self._insert_due()
+        before, self._now = self._now, fetch_value(select(database_now()))
+        if self._now < before:
+            after_setback()
+        self._insert_due(self._now)
         sweep()
         if sequence():
             wake_feed()
 
-    def _insert_due(self) -> None:
-        now: datetime = fetch_value(select(database_now()))
+    def _insert_due(self, now: datetime) -> None:
         for schedule in runtime().schedules:
             key = due_key(schedule, now)
             if self._inserted.get(schedule) == key:

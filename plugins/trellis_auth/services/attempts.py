@@ -94,6 +94,9 @@ def _locked(uow: UnitOfWork, purpose: str, address: Address) -> tuple[Attempt, d
             uow.session.add(new)
         row = uow.session.execute(statement).one()
     attempt, now = row
+    if attempt.since > now:  # the database's clock was set back: a wait is as long as it was
+        attempt.next_at -= attempt.since - now
+        attempt.since = now
     return attempt, now
 
 

@@ -14,6 +14,7 @@ from rq.serializers import JSONSerializer
 
 from trellis.breaker import CircuitBreaker
 from trellis.jobs.broker import quick_client
+from trellis.jobs.drain import drain
 from trellis.jobs.schedule import sweep
 from trellis.jobs.wake import LIGHT_KEY, WakeUpJob, rq_queue, wake_light
 from trellis.runtime import Runtime
@@ -136,3 +137,20 @@ def test_work_is_accepted_while_redis_is_away(
     with unit_of_work() as uow:
         uow.enqueue(name)
     assert run_tasks() == [name]
+
+
+def test_what_was_claimed_is_run_though_redis_is_full(
+    app_context: None, runtime: Runtime, declare_task: Any, outbox: Any
+) -> None:
+    name = declare_task(_noop)
+    with unit_of_work() as uow:
+        for _ in range(20):
+            uow.enqueue(name)
+    before = runtime.redis.config_get("maxmemory*")
+    runtime.redis.config_set("maxmemory-policy", "noeviction", "maxmemory", "1")
+    try:
+        drain()
+    finally:
+        for parameter in ("maxmemory", "maxmemory-policy"):
+            runtime.redis.config_set(parameter, before[parameter])
+    assert outbox() == []

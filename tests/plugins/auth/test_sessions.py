@@ -110,6 +110,21 @@ def test_too_many_wrong_passwords_bring_a_wait_that_grows(
     assert [sign_in(client, ada.email, "no").status_code for _ in range(3)] == [401] * 3
 
 
+def test_f21_a_clock_that_is_set_back_makes_no_wait_longer(
+    client: FlaskClient, ada: Person, set_auth: Callable[..., None], age: Age
+) -> None:
+    set_auth(sign_in_attempts=3)
+    sign_in(client, ada.email, "not the password")
+    age(Attempt, hours=-1)
+    assert sign_in(client, ada.email).status_code == 201
+    for _ in range(3):
+        sign_in(client, ada.email, "not the password")
+    age(Attempt, hours=-1)
+    blocked = sign_in(client, ada.email)
+    assert blocked.status_code == 429
+    assert int(blocked.headers["Retry-After"]) <= 1
+
+
 def test_an_unknown_address_has_to_wait_too(
     client: FlaskClient, ada: Person, set_auth: Callable[..., None]
 ) -> None:
