@@ -103,10 +103,10 @@ class Installation:
         self._stack.close()
 
     @contextmanager
-    def another(self, name: str, *command: str) -> Iterator[Supervised]:
+    def another(self, name: str, *command: str, **environ: str) -> Iterator[Supervised]:
         """One process more for the block: ``another("light2", "worker", "light")``."""
         ways = self._ways(self.database_of_work, self.redis_of_work)
-        process = self._process(name, ways, *command)
+        process = self._process(name, ways, *command, **environ)
         self.supervisor.start(process)
         try:
             yield process

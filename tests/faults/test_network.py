@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import Event
+
 import pytest
 from tests.faults.conftest import SteadyLoad
 from tests.faults.deadlines import until_told
@@ -33,4 +35,14 @@ def test_f29_web_processes_are_cut_off_from_the_database(
         until_told(lambda: site.all_say(503), "unavailable")
         # Workers go on: what was enqueued before is done meanwhile.
         until(lambda: not site.undone(), "all work done")
+        site.database_of_web.restore()
+
+
+@pytest.mark.nightly
+def test_f29_the_database_is_silent(site: Installation, steady_load: SteadyLoad) -> None:
+    """Connections stay open and nothing comes: longer than phones wait for an answer."""
+    with steady_load(site):
+        site.database_of_web.blackhole()
+        until_told(lambda: not any(site.health(web)[0] == 200 for web in site.addresses), "unwell")
+        Event().wait(15)
         site.database_of_web.restore()

@@ -133,6 +133,8 @@ def test_f04_a_worker_that_was_stopped_past_its_lease_changes_nothing(
         load.phones[0].until_ready(asset_id, PATIENCE)  # by the other one
         victim.signal(signal.SIGCONT)
         load.until_round()
+        claims = f"SELECT fence FROM core_outbox WHERE arguments ->> 'asset_id' = '{asset_id}'"
+        assert max(fence for (fence,) in site.rows(claims)) >= 2
 
 
 @pytest.mark.nightly
