@@ -6,11 +6,11 @@ RUN = exec $(PYTHON) -E bootstrap.py
 DEV = $(RUN) --dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo test check nightly perf-smoke wheel lock clean
+.PHONY: help setup serve demo test test-postgresql check nightly perf-smoke wheel lock clean
 unexport PYTHONHOME PYTHONPATH
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
 
 setup: ## make .venv with everything that development needs
 	@$(DEV)
@@ -23,6 +23,9 @@ demo: ## walk a phone's journey against the running server
 
 test: ## the whole suite, in parallel and in random order
 	@$(DEV) pytest -n auto $(ARGS)
+
+test-postgresql: ## what the suite says of the database, on PostgreSQL
+	@$(DEV) pytest -n auto --postgresql $(ARGS)
 
 nightly: ## the tests that take minutes
 	@$(DEV) pytest -n auto -m nightly $(ARGS)

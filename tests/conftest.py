@@ -10,6 +10,7 @@ from flask import Flask
 
 from trellis.jobs.declaration import Options, Task
 from trellis.runtime import Runtime
+from trellis.testing.plugin import on_postgresql
 
 Declare = Callable[..., str]
 
@@ -18,6 +19,23 @@ pytest.register_assert_rewrite("tests.faults", "tests.patient", "tests.processes
 
 # A distribution of its own: its tests run where it is installed (contract/test_example_plugin.py).
 collect_ignore = ["example_plugin"]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What does not use the database of the fixtures is no other test on PostgreSQL."""
+    if on_postgresql(config):
+        uses = {"trellis_environment", "database_options"}
+        left_out = [item for item in items if not uses & set(getattr(item, "fixturenames", ()))]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture
+def database_options(pytestconfig: pytest.Config) -> list[str]:
+    """What has other tests run on the database of these."""
+    if url := pytestconfig.getoption("--postgresql-url"):
+        return [f"--postgresql-url={url}"]
+    return ["--postgresql"] if on_postgresql(pytestconfig) else []
 
 
 @pytest.fixture

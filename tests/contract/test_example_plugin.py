@@ -151,13 +151,13 @@ def test_it_is_checked_migrated_and_served(installation: Installation) -> None:
 
 
 def test_its_own_tests_pass_where_it_is_installed(
-    installation: Installation, tmp_path: Path
+    installation: Installation, tmp_path: Path, database_options: list[str]
 ) -> None:
     # Without the package beside them: the tests see what the wheel brought.
     suite = tmp_path / "suite"
     shutil.copytree(SOURCE / "tests", suite / "tests")
     shutil.copy(SOURCE / "pyproject.toml", suite)
-    told = installation.run("pytest", "-q", "-p", "no:cacheprovider", cwd=suite)
+    told = installation.run("pytest", "-q", "-p", "no:cacheprovider", *database_options, cwd=suite)
     assert " passed" in told
     assert "skipped" not in told
 
