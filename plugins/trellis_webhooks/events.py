@@ -11,7 +11,10 @@ from trellis.events import Event
 
 @dataclass(frozen=True)
 class EndpointDisabled(Event):
-    """Nothing is sent to an endpoint any more: it is ``gone``, or ``failing`` for too long."""
+    """Nothing is sent to an endpoint any more.
+
+    It is ``gone``, has been ``failing`` for too long, or is ``overrun`` by what waits for it.
+    """
 
     resource: ClassVar[str] = "endpoint"
     operation = "updated"

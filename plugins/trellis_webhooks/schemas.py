@@ -79,7 +79,8 @@ class EndpointSchema(Schema):
         required=True,
         allow_none=True,
         metadata={
-            "description": "`operator`, `gone` (it answered 410) or `failing` (for too long).",
+            "description": "`operator`, `gone` (it answered 410), `failing` (for too long) or "
+            "`overrun` (too much waits for it).",
             "example": None,
         },
     )

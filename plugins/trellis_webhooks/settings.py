@@ -25,4 +25,9 @@ class WebhooksSettings(PluginSettings):
     keep_days: int = Field(
         default=30, ge=4, description="How many days deliveries are kept, and can be sent again."
     )
+    max_waiting: int = Field(
+        default=50_000,
+        ge=1,
+        description="Deliveries that may wait for one endpoint; with more it is disabled.",
+    )
     max_endpoints: int = Field(default=100, ge=1, description="Most endpoints that there may be.")

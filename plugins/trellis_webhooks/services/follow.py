@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
-from trellis.db import Found, database_now, insert_into, new_id
+from trellis.db import Found, database_now, fetch_value, insert_into, new_id
 from trellis.feed import entries_between, head
 from trellis.unit_of_work import UnitOfWork, unit_of_work
 from trellis_webhooks.models import WAITING, Cursor, Delivery, Endpoint
-from trellis_webhooks.services.turns import take_turn
+from trellis_webhooks.services.turns import disable, take_turn
+from trellis_webhooks.settings import WebhooksSettings
 
-_AT_ONCE = 500
+_AT_ONCE = 200
 
 
 def follow() -> None:
@@ -66,7 +67,20 @@ def _deliver(uow: UnitOfWork, endpoints: Sequence[Endpoint], entries: Sequence[F
                 .on_conflict_do_nothing(index_elements=["endpoint_id", "event_id"]),
                 rows,
             )
-            take_turn(uow, endpoint)
+            if _waiting(endpoint) > WebhooksSettings.current().max_waiting:
+                disable(uow, endpoint, "overrun")
+            else:
+                take_turn(uow, endpoint)
+
+
+def _waiting(endpoint: Endpoint) -> int:
+    return int(
+        fetch_value(
+            select(func.count()).where(
+                Delivery.endpoint_id == endpoint.id, Delivery.state == WAITING
+            )
+        )
+    )
 
 
 def _row(endpoint: Endpoint, entry: Found) -> dict[str, Any]:

@@ -84,6 +84,7 @@ def disable(uow: UnitOfWork, endpoint: Endpoint, reason: str) -> None:
 _REASONS = {
     "gone": "It answered 410 Gone. Enable it again when it takes events.",
     "failing": "It has failed for too long. Enable it again when it takes events.",
+    "overrun": "It takes events more slowly than they happen, and too many wait for it.",
 }
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 from flask import Flask
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from tests.plugins.webhooks.receiver import Receiver
 
 from trellis.db import fetch_all, fetch_one, new_id
@@ -77,12 +77,12 @@ def pass_time(app_context: None) -> Callable[..., None]:
                 table: Any = model
                 for name in columns:
                     column = getattr(table, name)
-                    for row in fetch_all(select(table.id, column).where(column.is_not(None))):
-                        uow.session.execute(
-                            update(table)
-                            .where(table.id == row.id)
-                            .values({name: row[1] - timedelta(**by)})
-                            .execution_options(synchronize_session=False)
+                    found = fetch_all(select(table.id, column).where(column.is_not(None)))
+                    moved = [{"row": row[0], "moment": row[1] - timedelta(**by)} for row in found]
+                    change = update(table.__table__).where(table.id == bindparam("row"))
+                    if moved:
+                        uow.session.connection().execute(
+                            change.values({name: bindparam("moment")}), moved
                         )
 
     return move

@@ -138,6 +138,27 @@ def test_c13_after_long_failure_it_is_disabled_and_its_owner_told(
     assert len(receiver.calls) == calls, "nothing is sent to it any more"
 
 
+def test_an_endpoint_for_which_too_much_waits_is_disabled(
+    silent: UUID,
+    happen: Any,
+    run_tasks: Any,
+    shown: Any,
+    deliveries: Rows,
+    runtime: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(runtime.settings.plugins, "webhooks", WebhooksSettings(max_waiting=10))
+    happen(10)
+    run_tasks()
+    assert shown(silent).enabled
+    happen()
+    run_tasks()
+    assert shown(silent).disabled_reason == "overrun"
+    happen(5)
+    run_tasks()
+    assert len(deliveries()) == 11
+
+
 def test_one_success_begins_the_patience_anew(
     endpoint: Make, receiver: Receiver, happen: Any, run_tasks: Any, pass_time: Any, shown: Any
 ) -> None:

@@ -78,7 +78,7 @@ def test_a_long_backlog_is_read_in_steps(
     happen(1200)
     sequence()
     services.follow()
-    assert fetch_value(select(Cursor.position)) == 500
+    assert fetch_value(select(Cursor.position)) == 200
     run_tasks()
     assert fetch_value(select(Cursor.position)) == head() == 1200
     assert deliveries() == []
