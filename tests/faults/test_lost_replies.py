@@ -48,6 +48,10 @@ OF_AN_OPERATOR = {
     "POST /v1/webhooks/endpoints/{}/test",
     "POST /v1/webhooks/deliveries/{}/redeliver",
     "DELETE /v1/webhooks/endpoints/{}",
+    "POST /v1/jobs/{}/retry",
+    "DELETE /v1/jobs/{}",
+    "POST /v1/jobs/retry",
+    "POST /v1/jobs/drop",
 }
 
 
@@ -146,24 +150,57 @@ def test_f18_what_ends_something_is_done_once(site: Installation, phone: Patient
     assert site.rows("SELECT count(*) FROM core_erasure") == [(erasures + 1,)]
 
 
-def test_f18_what_an_operator_does_is_done_once(site: Installation, phone: PatientPhone) -> None:
+@pytest.fixture
+def operator(site: Installation, phone: PatientPhone) -> PatientPhone:
+    """The same for somebody who may do everything."""
     phone.email, phone.password = f"{secrets.token_hex(6)}@example.com", secrets.token_urlsafe(16)
     made = site.run("auth", "create-operator", phone.email, "--password-stdin", told=phone.password)
     assert made.returncode == 0, made.stderr
     phone.sign_in()
+    return phone
+
+
+def test_f18_what_an_operator_does_is_done_once(operator: PatientPhone) -> None:
     endpoints = "/v1/webhooks/endpoints"
     body = {"url": "https://hooks.example.com/trellis", "events": ["media.*"]}
-    created = twice(phone, "POST", endpoints, json=body)
+    created = twice(operator, "POST", endpoints, json=body)
     assert created.status_code == 201, created.text
-    listed = phone.http.get(endpoints, headers=phone.headers).json()["items"]
+    listed = operator.http.get(endpoints, headers=operator.headers).json()["items"]
     assert [one["id"] for one in listed] == [created.json()["id"]]
     endpoint = f"{endpoints}/{created.json()['id']}"
-    changed = twice(phone, "PATCH", endpoint, json={"description": "Warehouse"})
+    changed = twice(operator, "PATCH", endpoint, json={"description": "Warehouse"})
     assert changed.json()["description"] == "Warehouse"
-    assert twice(phone, "POST", f"{endpoint}/rotate", json={}).status_code == 200
-    tested = twice(phone, "POST", f"{endpoint}/test")
-    again = twice(phone, "POST", f"/v1/webhooks/deliveries/{tested.json()['id']}/redeliver")
+    assert twice(operator, "POST", f"{endpoint}/rotate", json={}).status_code == 200
+    tested = twice(operator, "POST", f"{endpoint}/test").json()["id"]
+    again = twice(operator, "POST", f"/v1/webhooks/deliveries/{tested}/redeliver")
     assert again.status_code == 202, again.text
-    deliveries = phone.http.get("/v1/webhooks/deliveries", headers=phone.headers).json()["items"]
-    assert len(deliveries) == 1
-    assert twice(phone, "DELETE", endpoint).status_code == 204
+    listed = operator.http.get("/v1/webhooks/deliveries", headers=operator.headers).json()["items"]
+    assert len(listed) == 1
+    assert twice(operator, "DELETE", endpoint).status_code == 204
+
+
+def test_f18_dead_work_is_retried_and_dropped_once(
+    site: Installation, operator: PatientPhone
+) -> None:
+    retried, dropped = dead(site), dead(site)
+    assert twice(operator, "POST", f"/v1/jobs/{retried}/retry").status_code == 204
+    assert twice(operator, "DELETE", f"/v1/jobs/{dropped}").status_code == 204
+    until_idle(site)  # what was retried ran, and would not have been there for a second time
+
+    task = {"task": "auth.sweep"}
+    dead(site), dead(site)
+    assert twice(operator, "POST", "/v1/jobs/retry", json=task).json() == {"count": 2}
+    until_idle(site)
+    dead(site)
+    assert twice(operator, "POST", "/v1/jobs/drop", json=task).json() == {"count": 1}
+    assert site.undone() == []
+
+
+def dead(site: Installation) -> str:
+    """The id of a piece of work that was given up."""
+    ((id_,),) = site.rows(
+        "INSERT INTO core_outbox (id, task, queue, arguments, created_at, due_at, fence, dead_at)"
+        " VALUES (gen_random_uuid(), 'auth.sweep', 'light', '{}', now(), now(), 0, now())"
+        " RETURNING id"
+    )
+    return str(id_)
