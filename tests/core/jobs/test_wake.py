@@ -152,5 +152,5 @@ def test_what_was_claimed_is_run_though_redis_is_full(
         drain()
     finally:
         for parameter in ("maxmemory", "maxmemory-policy"):
-            runtime.redis.config_set(parameter, before[parameter])
+            runtime.redis.config_set(parameter, str(before[parameter]))
     assert outbox() == []
