@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import random
 import signal
 import sys
 import threading
@@ -43,9 +44,9 @@ def wait_and_write(directory: str, number: int) -> None:
 
 
 def flaky_effect(number: int) -> None:
-    """The same, after a first attempt that fails."""
-    if number % 10 == 0 and not os.getpid() % 2:
-        raise ValueError(number)
+    """The same, when chance will have it."""
+    if random.random() < 0.1:
+        raise ValueError
     effect(number)
 
 
