@@ -40,7 +40,8 @@ def _places(server: Trellis) -> Iterator[tuple[str, bytes]]:
     for path in sorted(server.data.rglob("*")):
         place = path.relative_to(server.data)
         if path.is_file():
-            yield f"file {place.parts[0]}", str(place).encode() + b"\n" + path.read_bytes()
+            where = "journal of erasures" if "erasures" in place.parts else f"file {place.parts[0]}"
+            yield where, str(place).encode() + b"\n" + path.read_bytes()
     for number, name in enumerate(("queue", "cache")):
         with closing(server.broker(number)) as broker:
             for key in broker.scan_iter(count=1000):
