@@ -225,7 +225,7 @@ async def _revoke(app: Flask, streams: list[Stream], tokens: list[str]) -> None:
     assert all(ends), "a stream outlived its session"
     say(
         "revoked",
-        f"{_REVOKED} in {ended - began:.1f} s; the last stream ended {max(ends) - ended:.1f} s after",
+        f"{_REVOKED} in {ended - began:.1f} s; the last {max(ends) - ended:.1f} s after",
     )
     assert not any(stream.ended_at for stream in streams[:-_REVOKED])
 
