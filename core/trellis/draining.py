@@ -27,7 +27,7 @@ class Draining:
         self._application = application
         self._draining = False
 
-    def begin(self) -> None:
+    def drain(self) -> None:
         """From now on send safe requests on, where the proxy can do that."""
         self._draining = True
 

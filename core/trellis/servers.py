@@ -41,7 +41,7 @@ class _Server(MPServer):
 def web_application() -> WSGIApplication:
     """WSGI: the API, which drains when its server is told to stop."""
     application = Draining(create_app().wsgi_app)
-    signal.signal(_STOPPING, lambda *_: application.begin())
+    signal.signal(_STOPPING, lambda *_: application.drain())
     return application
 
 

@@ -277,7 +277,7 @@ def measure(case: str, sides: Sides, options: argparse.Namespace) -> None:
 
 def say(line: str) -> None:
     """One line of the result."""
-    print(line, flush=True)  # noqa: T201
+    print(line, flush=True)
 
 
 # --- the servers ----------------------------------------------------------------------------------

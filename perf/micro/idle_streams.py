@@ -248,7 +248,7 @@ def publish(people: Path, count: int) -> None:
 
 def say(what: str, found: str) -> None:
     """One line of the result."""
-    print(f"{what:<10}{found}", flush=True)  # noqa: T201
+    print(f"{what:<10}{found}", flush=True)
 
 
 def memory(pid: int) -> float:

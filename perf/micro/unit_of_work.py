@@ -27,7 +27,7 @@ from typing import Any, ClassVar, Literal
 from uuid import UUID
 
 from flask import Flask
-from sqlalchemy import insert, text
+from sqlalchemy import insert
 
 from trellis.api import access
 from trellis.db import new_id, utcnow
@@ -144,9 +144,6 @@ def run(kind: str, rounds: int) -> None:
             database = stack.enter_context(on_sqlite(directory))
         environment = stack.enter_context(Environment.started(directory, database))
         medians = measure(prepare(environment.app), rounds)
-        if kind == "postgresql":
-            with environment.app.app_context(), db.engine.connect() as connection:
-                connection.execute(text("SELECT 1"))
     print(f"\n{kind}, {rounds} rounds")
     for name, seconds in medians.items():
         against = "plain POST" if "POST" in name else "bare"
