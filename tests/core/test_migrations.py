@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from alembic.script import ScriptDirectory
 from flask import Flask
+from flask.testing import FlaskClient
 from sqlalchemy import MetaData, Table, inspect
 from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
@@ -15,6 +16,7 @@ from trellis.db import Model, fetch_value, migrations, utcnow
 from trellis.db.base import db
 from trellis.db.migrations import CORE, _config
 from trellis.loader.models import tables
+from trellis.local.errors import StartError
 from trellis.observe.audit import record
 from trellis.runtime import Runtime
 from trellis.unit_of_work import unit_of_work
@@ -104,6 +106,53 @@ def test_each_revision_can_be_taken_back(app: Flask, owner: str) -> None:
         assert owned(owner) == {f"{owner}_alembic_version"}
         migrations.upgrade()
         assert all(found.at_head for found in migrations.status())
+
+
+@pytest.mark.parametrize("owner", OWNERS)
+def test_f27_code_of_the_revision_before_works_on_the_schema_after(app: Flask, owner: str) -> None:
+    """Every revision only expands: nothing goes, and an insert needs no value that it adds."""
+    with app.app_context():
+        after = needed(owner)
+        while after:
+            migrations.downgrade(owner, "-1")
+            before = needed(owner)
+            for table, columns in before.items():
+                assert columns.keys() <= after[table].keys(), table
+                demanded = {name for name, needs in after[table].items() if needs}
+                assert demanded <= {name for name, needs in columns.items() if needs}, table
+            after = before
+
+
+def needed(owner: str) -> dict[str, dict[str, bool]]:
+    """Of each of the owner's tables the columns, and whether an insert has to give a value."""
+    with db.engine.connect() as connection:
+        inspector = inspect(connection)
+        return {
+            table: {
+                column["name"]: not column["nullable"] and column["default"] is None
+                for column in inspector.get_columns(table)
+            }
+            for table in owned(owner) - {f"{owner}_alembic_version"}
+        }
+
+
+def test_a_newer_schema_than_the_code_is_left_alone(app: Flask, client: FlaskClient) -> None:
+    with app.app_context():
+        with db.engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE media_alembic_version SET version_num = 'later'")
+        migrations.upgrade()
+        status = next(s for s in migrations.status() if s.owner == "media")
+        assert (status.current, status.known, status.pending) == ("later", False, False)
+    ready = client.get("/health/ready").get_json()
+    assert ready["checks"]["migrations"] == "ok"
+
+
+def test_a_migrator_that_does_not_end_is_not_waited_for_for_ever(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "_MIGRATOR_SECONDS", 0.2)
+    with app.app_context(), migrations.locked(), pytest.raises(StartError, match="migration"):
+        migrations.upgrade()
 
 
 def test_a_difference_between_models_and_migrations_is_seen(app: Flask) -> None:

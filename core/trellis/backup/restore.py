@@ -50,7 +50,7 @@ def restore(target: Target, found: Manifest, *, replace: bool = False) -> Restor
     with migrations.locked() as connection:
         _check(connection, found)
         _refuse_while_used(connection)
-        if not replace and not _is_unfinished(connection):
+        if not replace and not migrations.is_half_restored(connection):
             _refuse_what_is_there(connection, storage)
         notes = _remembered(target, storage, connection)
         revision = _empty(connection, found)
@@ -109,17 +109,6 @@ def _refuse_while_used(connection: Connection) -> None:
         raise BackupError(
             f"{others} connection(s) of Trellis to this database are open: stop it first."
         )
-
-
-def _is_unfinished(connection: Connection) -> bool:
-    names = inspect(connection).get_table_names()
-    unfinished = (
-        f"core{VERSIONS}" in names
-        and len(names) > 1
-        and not connection.execute(text(f"SELECT 1 FROM core{VERSIONS}")).scalar()  # noqa: S608
-    )
-    connection.rollback()
-    return unfinished
 
 
 def _refuse_what_is_there(connection: Connection, storage: ObjectStorage) -> None:

@@ -107,6 +107,7 @@ def test_a_restore_that_is_killed_serves_nobody_and_can_be_run_again(trellis: Tr
     )
     assert len(books(trellis)) < len(before)
     assert "pending" in no(trellis, "db", "status", code=1)
+    assert "run `trellis backup restore` again" in no(trellis, "db", "upgrade")
     assert trellis.begin().wait(PATIENCE) != 0, "it serves half a database"
 
     yes(trellis, "backup", "restore", "backups")
