@@ -15,8 +15,8 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import event
-from sqlalchemy.engine import Engine, ExceptionContext, NestedTransaction
-from sqlalchemy.orm import Session, SessionTransaction
+from sqlalchemy.engine import Engine, ExceptionContext
+from sqlalchemy.orm import Session
 
 from trellis.cache import invalidate
 from trellis.db.base import db
@@ -153,8 +153,8 @@ class Collection(UnitOfWork):
     the transaction has begun, before the first write of anybody.
     """
 
-    def __init__(self, begun: Callable[[Session], None]) -> None:
-        super().__init__()
+    def __init__(self, begun: Callable[[Session], None], *, synchronous: bool = True) -> None:
+        super().__init__(synchronous=synchronous)
         self._begun = begun
         self._part: _Part | None = None
 
@@ -201,26 +201,35 @@ class Collection(UnitOfWork):
 
 
 class _Part:
-    """What one inner unit writes into a collection."""
+    """What one inner unit writes into a collection.
+
+    Its savepoint is made by hand: one of SQLAlchemy's has a new name each time, and compiling that
+    takes longer than most parts do.
+    """
 
     def __init__(self) -> None:
-        self._savepoint: SessionTransaction | None = None
-        self.nested: NestedTransaction | None = None
+        self._session: Session | None = None
 
     def begin(self, session: Session) -> None:
-        if self._savepoint is None:
-            self._savepoint = session.begin_nested()
-            self.nested = session.connection().get_nested_transaction()
+        if self._session is None:
+            session.flush()
+            session.connection().exec_driver_sql("SAVEPOINT trellis_part")
+            self._session = session
 
     def keep(self, broken: bool) -> None:
         if broken:
             raise RuntimeError(_BROKEN)
-        if self._savepoint is not None:
-            self._savepoint.commit()
+        if self._session is not None:
+            self._session.flush()
+            self._session.connection().exec_driver_sql("RELEASE SAVEPOINT trellis_part")
 
     def take_back(self) -> None:
-        if self._savepoint is not None and self._savepoint.is_active:
-            self._savepoint.rollback()
+        if self._session is None:
+            return
+        self._session.expunge_all()
+        connection = self._session.connection()
+        if not connection.invalidated:
+            connection.exec_driver_sql("ROLLBACK TO SAVEPOINT trellis_part")
 
 
 @contextmanager
@@ -245,11 +254,13 @@ def unit_of_work(*, synchronous: bool = True) -> Iterator[UnitOfWork]:
 
 
 @contextmanager
-def collection(begun: Callable[[Session], None]) -> Iterator[Collection]:
+def collection(
+    begun: Callable[[Session], None], *, synchronous: bool = True
+) -> Iterator[Collection]:
     """Open a `Collection` as the outermost unit. Raises RuntimeError when a unit is open."""
     if _current.get() is not None:
         raise RuntimeError("a collection is the outermost unit of work")
-    unit = Collection(begun)
+    unit = Collection(begun, synchronous=synchronous)
     with _outermost(unit):
         yield unit
 
@@ -287,6 +298,5 @@ def _break(context: ExceptionContext) -> None:
         return
     if not connection.get_execution_options().get("trellis_unit"):
         return
-    part = unit._part if isinstance(unit, Collection) else None
-    if connection.get_nested_transaction() is (part.nested if part else None):
+    if not connection.in_nested_transaction():
         unit._broken = True
