@@ -37,7 +37,11 @@ class Identity(Protocol):
         ...
 
     def is_alive(self, principal: Principal) -> bool:
-        """Whether an authenticated principal would still be let in."""
+        """Whether an authenticated principal would still be let in.
+
+        Asked inside a unit of work the answer holds until its end: whoever takes the access away
+        waits for that unit, and so an erasure finds what it wrote.
+        """
         ...
 
     def end_all_sessions(self) -> int:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, delete, select
 
 from trellis.api.models import StoredAnswer
 from trellis.contracts import BlobStore, port
+from trellis.db.base import Model
 from trellis.db.clock import utcnow
 from trellis.db.engine import empty_log
 from trellis.db.ids import new_id
@@ -123,7 +124,7 @@ def complete(erasure_id: UUID) -> None:
     """
     empty_log()
     with unit_of_work() as uow:
-        erasure = uow.session.get_one(Erasure, erasure_id)
+        erasure = uow.session.get_one(Erasure, erasure_id, with_for_update=True)
         if erasure.completed_at is None:
             erasure.completed_at = utcnow()
             record(uow, "core.erasure_completed", erasure_id=str(erasure_id))
@@ -152,13 +153,23 @@ def _erase_core(subject: UUID) -> Mapping[str, int]:
     """What the core holds of a person: feed entries, stored answers, work and dead letters.
 
     And once more what plugins hold: one that was erased early may have been sent something by
-    another one, of which nothing was erased yet.
+    another one, of which nothing was erased yet. The work goes first: a task that runs meanwhile
+    has committed, with whatever it made, when its row can be deleted, or it will find no row to
+    call done and take everything back.
     """
     with unit_of_work() as uow:
+        work = 0
+        while dropped := _delete(uow, OutboxRow, OutboxRow.subject == subject):
+            work += dropped
         for rooms in runtime().personal_data.values():
             rooms.erase(subject)
-        entries = uow.session.execute(delete(FeedEntry).where(FeedEntry.subject == subject))
-        work = uow.session.execute(delete(OutboxRow).where(OutboxRow.subject == subject))
-        answers = uow.session.execute(delete(StoredAnswer).where(StoredAnswer.subject == subject))
-        done = {"feed_entries": entries, "work": work, "answers": answers}
-        return {what: result.rowcount for what, result in done.items()}  # type: ignore[attr-defined]
+        return {
+            "feed_entries": _delete(uow, FeedEntry, FeedEntry.subject == subject),
+            "work": work,
+            "answers": _delete(uow, StoredAnswer, StoredAnswer.subject == subject),
+        }
+
+
+def _delete(uow: UnitOfWork, model: type[Model], which: ColumnElement[bool]) -> int:
+    statement = delete(model).where(which).execution_options(synchronize_session=False)
+    return uow.session.execute(statement).rowcount  # type: ignore[attr-defined, no-any-return]

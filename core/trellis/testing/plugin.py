@@ -39,14 +39,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tests that are about SQLite say so."""
+    """Tests that are about one database say so."""
     config.addinivalue_line("markers", "sqlite_only: left out where the tests run on PostgreSQL")
+    config.addinivalue_line("markers", "postgresql_only: left out where they do not")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect what is about another database."""
-    if on_postgresql(config):
-        left_out = [item for item in items if item.get_closest_marker("sqlite_only")]
+    other = "sqlite_only" if on_postgresql(config) else "postgresql_only"
+    left_out = [item for item in items if item.get_closest_marker(other)]
+    if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
 

@@ -9,16 +9,14 @@ counts, account, the rest.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
 
 from trellis.contracts import EventSink, port_or_none
-from trellis.db import fetch_one, new_id, utcnow
+from trellis.db import fetch_one, insert_into, new_id, utcnow
 from trellis.errors import NotFound
 from trellis.observe.audit import record
 from trellis.privacy import request_erasure
@@ -128,7 +126,7 @@ def close_account(user_id: UUID, password: str) -> UUID:
     tried = try_password(address, password)
     with unit_of_work() as uow:
         if tried.right:
-            attempts.forget(uow, address.key, [attempts.CODE, attempts.MAIL])
+            attempts.forget(uow, address.key, [attempts.MAIL, attempts.CODE])
         user = confirmed(uow, tried)
         if user is None or user.id != user_id:
             raise WrongPassword
@@ -155,19 +153,15 @@ def _locked(uow: UnitOfWork, address: Address) -> User | None:
 
 def _claimed(uow: UnitOfWork, address: Address) -> User:
     """The account of an address, begun when there is none; of two at once one begins it."""
-    user = _locked(uow, address)
-    if user is None:
-        new = User(
+    while (user := _locked(uow, address)) is None:
+        new = insert_into(uow.session, User).values(
             id=new_id(),
             role="user",
             email=address.mailbox,
             email_key=address.key,
             created_at=utcnow(),
         )
-        with suppress(IntegrityError), uow.session.begin_nested():
-            uow.session.add(new)
-        user = _locked(uow, address)
-        assert user is not None
+        uow.session.execute(new.on_conflict_do_nothing(index_elements=["email_key"]))
     return user
 
 

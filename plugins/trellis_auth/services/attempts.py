@@ -8,24 +8,23 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import delete, select
-from sqlalchemy.exc import IntegrityError
 
-from trellis.db import database_now
+from trellis.db import database_now, insert_into
 from trellis.unit_of_work import UnitOfWork, unit_of_work
 from trellis_auth.errors import TooManyAttempts
 from trellis_auth.models import Attempt
 from trellis_auth.services.addresses import Address
 from trellis_auth.settings import AuthSettings
 
-SIGN_IN: Final = "sign_in"
-CODE: Final = "code"
 MAIL: Final = "mail"
-PURPOSES: Final = (SIGN_IN, CODE, MAIL)
+CODE: Final = "code"
+SIGN_IN: Final = "sign_in"
+PURPOSES: Final = (MAIL, CODE, SIGN_IN)
+"""Also the order in which their rows are locked."""
 
 FORGOTTEN_AFTER = timedelta(days=1)
 
@@ -69,12 +68,13 @@ def count_mail(uow: UnitOfWork, address: Address) -> bool:
 
 
 def forget(uow: UnitOfWork, address_key: str, purposes: Sequence[str]) -> None:
-    """Set counts of an address back."""
-    uow.session.execute(
-        delete(Attempt).where(
-            Attempt.address == _hashed(address_key), Attempt.purpose.in_(purposes)
+    """Set counts of an address back, in the order given."""
+    for purpose in purposes:
+        uow.session.execute(
+            delete(Attempt).where(
+                Attempt.address == _hashed(address_key), Attempt.purpose == purpose
+            )
         )
-    )
 
 
 def _locked(uow: UnitOfWork, purpose: str, address: Address) -> tuple[Attempt, datetime]:
@@ -85,14 +85,11 @@ def _locked(uow: UnitOfWork, purpose: str, address: Address) -> tuple[Attempt, d
         .where(Attempt.purpose == purpose, Attempt.address == hashed)
         .with_for_update()
     )
-    row = uow.session.execute(statement).one_or_none()
-    if row is None:
-        now = uow.session.execute(select(database_now())).scalar_one()
-        new = Attempt(purpose=purpose, address=hashed, count=0, since=now, next_at=now)
-        # Refused when somebody else's attempt came between; then that row is there.
-        with suppress(IntegrityError), uow.session.begin_nested():
-            uow.session.add(new)
-        row = uow.session.execute(statement).one()
+    # Others may make the row before us, and set the count back before we have it.
+    while (row := uow.session.execute(statement).one_or_none()) is None:
+        first = {"count": 0, "since": database_now(), "next_at": database_now()}
+        new = insert_into(uow.session, Attempt).values(purpose=purpose, address=hashed, **first)
+        uow.session.execute(new.on_conflict_do_nothing())
     attempt, now = row
     if attempt.since > now:  # the database's clock was set back: a wait is as long as it was
         attempt.next_at -= attempt.since - now

@@ -13,6 +13,7 @@ from trellis.contracts import Principal
 from trellis.db import Found, database_now, fetch_all, fetch_one
 from trellis.errors import Unauthenticated
 from trellis.plugin import every_permission
+from trellis.unit_of_work import unit_of_work
 from trellis_auth.models import Device, Session, User
 from trellis_auth.services import accounts, endings
 from trellis_auth.services.tokens import AccessClaims, read_access_token
@@ -30,6 +31,7 @@ _alive = (
     .join(Device, Device.id == Session.device_id)
     .where(Session.id == bindparam("session_id"), *_goes_on)
 )
+_kept_alive = _alive.with_for_update(read=True, of=Session)
 _all_alive = (
     select(Session.id, Session.user_id, User.role)
     .join(User, User.id == Session.user_id)
@@ -61,7 +63,9 @@ class SessionIdentity:
         return _principal(claims, row)
 
     def is_alive(self, principal: Principal) -> bool:
-        row = fetch_one(_alive, session_id=principal.session_id)
+        with unit_of_work() as uow:
+            parameters = {"session_id": principal.session_id}
+            row = uow.session.execute(_kept_alive, parameters).one_or_none()
         return row is not None and row.user_id == principal.id and row.role == principal.kind
 
     def end_all_sessions(self) -> int:
