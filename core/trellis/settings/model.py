@@ -19,6 +19,8 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from trellis.settings.masking import without_secrets
 
@@ -82,6 +84,10 @@ def _web_address(value: str) -> str:
 def _database_address(value: str) -> str:
     if not value.startswith(("sqlite:", "postgresql:", "postgresql+psycopg:")):
         raise ValueError("must begin with sqlite: or postgresql:")
+    try:
+        make_url(value)
+    except (ArgumentError, ValueError):
+        raise ValueError("is no address of a database") from None
     return value
 
 
