@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import wraps
@@ -19,7 +20,7 @@ from trellis.jobs.declaration import PRIORITIES
 from trellis.jobs.flight import Ended
 from trellis.jobs.keeper import kept
 from trellis.jobs.limits import limit_memory
-from trellis.jobs.run import run
+from trellis.jobs.together import run_next
 from trellis.jobs.wake import LIGHT_KEY, wake_feed, wake_light
 from trellis.observe.metrics import observe_task
 from trellis.outbox.lease import Claim, claim_abandoned, claim_any, claim_fresh, release
@@ -126,14 +127,17 @@ def _first_priority() -> int | None:
 
 
 def _run_all(claims: Sequence[Claim]) -> list[Ended]:
-    ended = []
+    ended: list[Ended] = []
+    waiting = deque(claims)
     with kept(claims) as unfinished:
-        for held in claims:
+        while waiting:
+            first = list(waiting)
             if stopping.is_set():
-                release(held)
+                release(waiting.popleft())
             else:
-                ended.append(run(held))
-            del unfinished[held.id]
+                ended += run_next(waiting)
+            for held in first[: len(first) - len(waiting)]:
+                del unfinished[held.id]
     return ended
 
 

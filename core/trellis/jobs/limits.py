@@ -22,6 +22,10 @@ class TaskTimeoutError(Exception):
     """A task ran past its time limit."""
 
 
+class TurnOver(BaseException):
+    """A run took longer than it may together with others; a task is not asked to understand it."""
+
+
 class _Run:
     """The run that is under way in this process; only the main thread runs tasks."""
 
@@ -32,18 +36,20 @@ _run = _Run()
 
 
 @contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    """Raise `TaskTimeoutError` in the block after so long.
+def time_limit(seconds: float, turn: float | None = None) -> Iterator[None]:
+    """Raise `TaskTimeoutError` in the block after so long; `TurnOver` after a ``turn``, if sooner.
 
     A block that is deaf to it (it catches everything, or hangs in C) is `overdue` after the grace.
     """
 
     def expire(_signal: int, _frame: FrameType | None) -> None:
+        if turn is not None and turn < seconds:
+            raise TurnOver
         raise TaskTimeoutError(f"ran longer than {seconds:g} seconds")
 
     before = signal.signal(signal.SIGALRM, expire)
     _run.ends_at = time.monotonic() + seconds + GRACE_SECONDS
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds if turn is None else min(seconds, turn))
     try:
         yield
     finally:

@@ -20,8 +20,11 @@ from trellis.unit_of_work import unit_of_work
 log = structlog.get_logger(__name__)
 
 
-def run(held: Claim) -> Ended:
-    """Run a claimed row to its end, or to its next attempt. Never raises what the task raises."""
+def run(held: Claim, *, turn: float | None = None) -> Ended:
+    """Run a claimed row to its end, or to its next attempt. Never raises what the task raises.
+
+    Raises `TurnOver`, with nothing done, when a ``turn`` is given and the task takes longer.
+    """
     task = runtime().tasks[held.task]
     started = time.perf_counter()
     if held.attempt > task.options.attempts:
@@ -31,16 +34,16 @@ def run(held: Claim) -> Ended:
     process.runs += 1
     process.flight.begin(held)
     with structlog.contextvars.bound_contextvars(task=held.task, job=str(held.id)):
-        outcome = _attempt(task, held)
+        outcome = _attempt(task, held, turn)
     ended = Ended(held.task, outcome, time.perf_counter() - started)
     process.flight.end(ended)
     return ended
 
 
-def _attempt(task: Task, held: Claim) -> str:
+def _attempt(task: Task, held: Claim, turn: float | None) -> str:
     try:
         with unit_of_work(synchronous=False) as uow:
-            with time_limit(task.options.time_limit):
+            with time_limit(task.options.time_limit, turn):
                 _call(task, held)
             complete(uow, held)
     except LeaseLostError:

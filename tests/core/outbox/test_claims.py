@@ -61,7 +61,7 @@ def test_a_flood_of_high_ones_starves_nobody(
 ) -> None:
     ran: list[str] = []
 
-    def run_and_refill(held: Any) -> Any:
+    def run_and_refill(held: Any, **options: Any) -> Any:
         ran.append(held.task)
         _enqueue(named["high"])
         assert len(ran) < 5000, "the low one waits for ever"
@@ -69,10 +69,10 @@ def test_a_flood_of_high_ones_starves_nobody(
             with unit_of_work() as uow:
                 uow.session.execute(delete(OutboxRow).where(OutboxRow.leased_until.is_(None)))
             monkeypatch.undo()
-        return run(held)
+        return run(held, **options)
 
     _enqueue(named["low"], *[named["high"]] * 100)
-    monkeypatch.setattr("trellis.jobs.drain.run", run_and_refill)
+    monkeypatch.setattr("trellis.jobs.together.run", run_and_refill)
     drain()
     assert named["low"] in ran
 

@@ -11,7 +11,7 @@ from sqlalchemy import insert, select, update
 
 from trellis.db import database_now, fetch_one, fetch_value, new_id, utcnow
 from trellis.errors import CommittedRefusal, Permanent, RetryLater
-from trellis.jobs import drain
+from trellis.jobs import drain, together
 from trellis.jobs.run import run
 from trellis.outbox.lease import (
     Claim,
@@ -209,12 +209,12 @@ def test_a_task_that_always_kills_its_process_ends_among_the_dead(declare_task: 
 def test_a_killer_takes_no_neighbour_with_it(declare_task: Any, monkeypatch: Any) -> None:
     """A batch is lost with its process: what was not begun in it must not count as attempted."""
 
-    def run_or_die(held: Claim) -> Any:
+    def run_or_die(held: Claim, **options: Any) -> Any:
         if held.task == killer and held.attempt <= 3:
             raise SystemExit
-        return run(held)
+        return run(held, **options)
 
-    monkeypatch.setattr(drain, "run", run_or_die)
+    monkeypatch.setattr(together, "run", run_or_die)
     killer = declare_task(_fail, attempts=3)
     _enqueue(killer)
     _enqueue(declare_task(_write_row, attempts=1))
