@@ -8,7 +8,9 @@ from trellis.jobs import task
 from trellis.privacy import erasure
 
 
-@task(attempts=50)
+# The part of a plugin that is left out waits for it; after the month that the law gives, somebody
+# has to look.
+@task(attempts=50, give_up_after=30 * 86_400)
 def erase_part(erasure_id: str, plugin: str) -> None:
     """Erase what one plugin holds of a person."""
     erasure.erase_part(UUID(erasure_id), plugin)

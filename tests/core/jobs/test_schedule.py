@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flask import Flask
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import update
 
@@ -30,6 +30,7 @@ def _noop() -> None:
     """Does nothing."""
 
 
+@settings(deadline=None)
 @given(moments, st.integers(1, 100_000))
 def test_an_interval_is_due_at_its_multiples(now: datetime, seconds: int) -> None:
     due = last_due(Every("core.x", seconds=seconds), now)
@@ -37,6 +38,7 @@ def test_an_interval_is_due_at_its_multiples(now: datetime, seconds: int) -> Non
     assert timedelta(0) <= now - due < timedelta(seconds=seconds)
 
 
+@settings(deadline=None)
 @given(moments)
 def test_a_cron_expression_is_due_at_its_minutes(now: datetime) -> None:
     due = last_due(Cron("core.x", "17 3 * * *"), now)
