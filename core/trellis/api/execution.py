@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 import structlog
@@ -17,6 +18,7 @@ from trellis.unit_of_work import commits_begun
 log = structlog.get_logger(__name__)
 
 _RETRY_AFTER = "2"
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _UNKNOWN = (
     "The connection to the database ended while the change was committed, so it may have happened. "
     "Send the same request again with the same Idempotency-Key to learn its outcome."
@@ -27,6 +29,7 @@ def install_execution(app: Flask) -> None:
     """Run every view of the application through the rules of this module."""
     app.dispatch_request = lambda: _execute(app)  # type: ignore[method-assign]
     app.register_error_handler(SQLAlchemyError, _from_database)
+    app.register_error_handler(OSError, _from_system)
 
 
 def _execute(app: Flask) -> Any:
@@ -77,3 +80,11 @@ def _from_database(error: SQLAlchemyError) -> Response:
         detail=_UNKNOWN if unknown else "The database is away or too busy for the moment.",
         headers={"Retry-After": _RETRY_AFTER},
     )
+
+
+def _from_system(error: OSError) -> Response:
+    if error.errno not in _EXHAUSTED:
+        raise error
+    log.error("system_exhausted", error=error.strerror)
+    detail = "The server has no file handles or memory left for the moment."
+    return problem(ServiceUnavailable, detail=detail, headers={"Retry-After": _RETRY_AFTER})

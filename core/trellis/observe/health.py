@@ -73,9 +73,14 @@ class Check:
             asked = self._running
             if asked is None or (asked.done() and time.monotonic() >= self._keep_until):
                 self._running = asked = Future()
-                threading.Thread(
+                thread = threading.Thread(
                     target=self._ask, args=(app, asked), name=self.name, daemon=True
-                ).start()
+                )
+                try:
+                    thread.start()
+                except RuntimeError as error:  # the process may have no more
+                    self._tell(str(error))
+                    asked.set_result(Answer("failed"))
             return asked
 
     def _ask(self, app: Flask, answer: Future[Answer]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -51,6 +53,8 @@ def routes() -> Blueprint:
             "abort-detail": lambda: abort(410, "It was taken away."),
             "teapot": lambda: abort(418),
             "away": lambda: _raise(ServiceUnavailable()),
+            "handles": lambda: _raise(OSError(errno.EMFILE, os.strerror(errno.EMFILE))),
+            "no-file": lambda: _raise(OSError(errno.ENOENT, os.strerror(errno.ENOENT))),
             "redirect": lambda: redirect("/elsewhere"),
             "field": lambda: _raise(InvalidInput.field("/email", "Taken.")),
         }
@@ -95,6 +99,8 @@ def client(app: Flask) -> FlaskClient:
         ("GET", "/v1/things/raise/abort-detail", 410, "core.http_error", {}),
         ("GET", "/v1/things/raise/teapot", 418, "core.http_error", {}),
         ("GET", "/v1/things/raise/away", 503, "core.service_unavailable", {"Retry-After": "5"}),
+        ("GET", "/v1/things/raise/handles", 503, "core.service_unavailable", {"Retry-After": "2"}),
+        ("GET", "/v1/things/raise/no-file", 500, "core.internal_error", {}),
         ("GET", "/v1/things/raise/field", 422, "core.invalid_input", {}),
         ("GET", "/v1/things/raise/plain?made=up", 422, "core.invalid_input", {}),
         ("GET", "/v1/things/%00", 400, "core.bad_request", {}),
