@@ -26,6 +26,7 @@ from trellis.runtime import runtime
 from trellis.settings import Settings
 from trellis.storage import core_storage
 from trellis.storage.mark import ForeignStorage, settle
+from trellis.storage.objects import reason
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +69,7 @@ def require_storage() -> None:
         ) from fault
     except ServiceUnavailable as fault:
         raise StartError(
-            f"storage_url: the storage cannot be used ({_reason(fault.__cause__ or fault)}); "
+            f"storage_url: the storage cannot be used ({reason(fault.__cause__ or fault)}); "
             "start it, or correct the TRELLIS_STORAGE_ settings."
         ) from fault
 

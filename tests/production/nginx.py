@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
+import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-import httpx2
 import pytest
 from tests.processes import PATIENCE, free_port, until
 
@@ -56,7 +56,12 @@ class Nginx:
     """
 
     def __init__(
-        self, directory: Path, webs: Sequence[int], streams: Sequence[int], *, below: bool = False
+        self,
+        directory: Path,
+        webs: Sequence[int],
+        streams: Sequence[int],
+        *,
+        below: bool = False,
     ) -> None:
         self.directory = directory
         self.port = free_port()
@@ -90,8 +95,8 @@ class Nginx:
 
     def _answers(self) -> bool:
         assert self._process.poll() is None, (self.directory / "output.log").read_text()
-        with suppress(httpx2.TransportError):
-            return bool(httpx2.get(f"{self.url}/health/live", timeout=5).status_code)
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
+            return True
         return False
 
 

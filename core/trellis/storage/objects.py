@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+_S3_CODE = re.compile(r"<Code>(\w+)</Code>")
 _CHUNK = 256 * 1024
 # Together they bound how long a call holds a thread when the server is away or says nothing, to 13
 # seconds. There is no such bound for all of a body, whose reader may be a slow phone.
@@ -163,6 +165,14 @@ def _s3(core: Settings) -> S3Store:
     )
 
 
+def reason(error: BaseException) -> str:
+    """What happened, and S3's code for it; what the library tells beyond its first line is long."""
+    told = str(error)
+    code = _S3_CODE.search(told)
+    what = told.partition("\n")[0].partition(": <?xml")[0]
+    return f"{what}: {code[1]}" if code else what
+
+
 def _lacks_bucket(error: FileNotFoundError) -> bool:
     return "NoSuchBucket" in str(error)
 
@@ -173,7 +183,5 @@ def _answering() -> Iterator[None]:
     try:
         yield
     except (BaseError, OSError) as error:
-        # The first line tells what happened; what follows is the library's own view of it.
-        reason = str(error).partition("\n")[0]
-        log.warning("storage_away", error=reason)
+        log.warning("storage_away", error=reason(error))
         raise ServiceUnavailable("The object storage does not answer.") from error
