@@ -133,6 +133,7 @@ setup(
             "webhooks = trellis_webhooks.perf",
         ],
         "trellis.commands": [
+            "backup = trellis_backup.cli:backup",
             "demo = trellis_demo.cli:demo",
             "perf = trellis_perf.cli:perf",
         ],

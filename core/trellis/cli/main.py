@@ -25,7 +25,6 @@ _COMMANDS = {
     "background": "trellis.cli.processes",
     "db": "trellis.cli.database",
     "jobs": "trellis.cli.jobs",
-    "backup": "trellis.cli.backup",
     "plugins": "trellis.cli.plugins",
     "config": "trellis.cli.config",
     "storage": "trellis.cli.storage",
@@ -119,7 +118,6 @@ def _sentences(error: Exception) -> list[str]:
     from alembic.util import CommandError
     from sqlalchemy.exc import DBAPIError
 
-    from trellis.backup.errors import BackupError
     from trellis.loader.faults import LoadError
     from trellis.local.errors import StartError
     from trellis.settings import SettingsError
@@ -130,4 +128,4 @@ def _sentences(error: Exception) -> list[str]:
         return [f"{len(error.faults)} fault(s) in plugins\n{error.table()}"]
     if isinstance(error, DBAPIError):
         return [f"the database refused: {error.orig} (is it there, and `trellis db upgrade` done?)"]
-    return [str(error)] if isinstance(error, StartError | CommandError | BackupError) else []
+    return [str(error)] if isinstance(error, StartError | CommandError) else []

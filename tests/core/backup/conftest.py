@@ -15,7 +15,6 @@ from moto.server import ThreadedMotoServer
 from pydantic import SecretStr
 from sqlalchemy import Table, select
 
-from trellis.backup.target import Target
 from trellis.contracts import BlobStore
 from trellis.db import Model, fetch_all
 from trellis.runtime import Runtime
@@ -23,6 +22,7 @@ from trellis.settings import Settings
 from trellis.storage import ObjectStorage
 from trellis_auth import factories as auth
 from trellis_auth.services import Tokens
+from trellis_backup.target import Target
 from trellis_media import factories as media
 
 KEY = "a-key-of-the-backup-tests-of-32-bytes"

@@ -13,9 +13,6 @@ from sqlalchemy import func, select, update
 from tests.core.backup.conftest import People, Place, objects
 
 from trellis.app import cache_url
-from trellis.backup import aftermath
-from trellis.backup.create import create
-from trellis.backup.restore import restore
 from trellis.db import database_now, fetch_all, fetch_value
 from trellis.feed.models import FeedEntry, FeedHead
 from trellis.outbox.models import OutboxRow
@@ -25,6 +22,9 @@ from trellis.runtime import runtime
 from trellis.unit_of_work import unit_of_work
 from trellis_auth.factories import PASSWORD, emails
 from trellis_auth.models import Session, User
+from trellis_backup import aftermath
+from trellis_backup.create import create
+from trellis_backup.restore import restore
 from trellis_media.models import Asset
 
 Settle = Callable[..., People]
@@ -55,7 +55,7 @@ def leave(client: FlaskClient, people: People, number: int = 0) -> UUID:
 
 
 def back_to(app: Flask, place: Place, set_id: str | None = None) -> None:
-    from trellis.backup import manifest
+    from trellis_backup import manifest
 
     with app.app_context():
         target = place.target()
@@ -182,7 +182,7 @@ def test_a_plugin_that_cannot_erase_now_does_it_later(
         raise OSError("not now")
 
     with app.app_context():
-        from trellis.backup import manifest
+        from trellis_backup import manifest
 
         target = place.target()
         rooms = runtime().personal_data["analytics"]

@@ -12,11 +12,11 @@ from flask import Flask
 from tests.core.backup.conftest import KEY
 
 from trellis.app import create_app as real_create_app
-from trellis.backup.errors import BackupError
 from trellis.cli.main import cli
 from trellis.db import migrations
 from trellis.db.base import db
 from trellis.runtime import Runtime
+from trellis_backup.errors import BackupError
 
 Run = Callable[..., Result]
 

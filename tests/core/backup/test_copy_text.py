@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import CHAR, JSON, Boolean, DateTime, Float, Integer, LargeBinary, String
 from sqlalchemy.types import TypeEngine
 
-from trellis.backup.copy_text import Value, parsed, written
+from trellis_backup.copy_text import Value, parsed, written
 
 TYPES: list[TypeEngine[Any]] = [
     CHAR(32),

@@ -10,17 +10,17 @@ from flask import Flask
 from sqlalchemy import delete, insert, select, update
 from tests.core.backup.conftest import KEY, People, Place, contents, objects
 
-from trellis.backup import manifest
-from trellis.backup.create import create
-from trellis.backup.errors import BackupError
-from trellis.backup.restore import restore
-from trellis.backup.verify import verify
 from trellis.contracts import BlobStore, port
 from trellis.db import database_now, fetch_value
 from trellis.db.installation import Installation
 from trellis.feed.models import FeedEntry
 from trellis.unit_of_work import unit_of_work
 from trellis_auth.models import User
+from trellis_backup import manifest
+from trellis_backup.create import create
+from trellis_backup.errors import BackupError
+from trellis_backup.restore import restore
+from trellis_backup.verify import verify
 
 Settle = Callable[..., People]
 
@@ -91,7 +91,7 @@ def test_the_second_set_takes_new_objects_only(
 
 
 def _objects(place: Place) -> list[str]:
-    from trellis.backup.objects import listed
+    from trellis_backup.objects import listed
 
     target = place.target()
     return [kept.sha256 for kept in listed(target, manifest.chosen(target, None))]
@@ -182,8 +182,8 @@ def test_a_set_without_a_manifest_is_none(app: Flask, place: Place) -> None:
 
 
 def test_a_target_is_a_directory_or_s3(app: Flask, tmp_path: Path) -> None:
-    from trellis.backup.target import Target
     from trellis.settings import Settings
+    from trellis_backup.target import Target
 
     with app.app_context():
         core = Settings.current()

@@ -9,13 +9,13 @@ import pytest
 from flask import Flask
 from tests.core.backup.conftest import KEY, OTHER_KEY, People, Place, contents
 
-from trellis.backup import manifest
-from trellis.backup.create import create
-from trellis.backup.errors import BackupError
-from trellis.backup.objects import content, listed
-from trellis.backup.restore import restore
-from trellis.backup.target import checked, file_name
-from trellis.backup.verify import verify
+from trellis_backup import manifest
+from trellis_backup.create import create
+from trellis_backup.errors import BackupError
+from trellis_backup.objects import content, listed
+from trellis_backup.restore import restore
+from trellis_backup.target import checked, file_name
+from trellis_backup.verify import verify
 
 Settle = Callable[..., People]
 KEYS = [KEY, None]

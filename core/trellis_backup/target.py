@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 
-from trellis.backup.errors import BackupError
-from trellis.backup.sealing import MAGIC, Sealer, sealed_by
 from trellis.errors import NotFound, ServiceUnavailable
 from trellis.settings import Settings
 from trellis.storage import ObjectStorage
+from trellis_backup.errors import BackupError
+from trellis_backup.sealing import MAGIC, Sealer, sealed_by
 
 MANIFEST = "manifest"
 _SETS = "sets/"

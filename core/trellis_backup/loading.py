@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import Table, delete, func, select
 from sqlalchemy.engine import Connection
 
-from trellis.backup import copy_text, manifest
-from trellis.backup.errors import BackupError
-from trellis.backup.manifest import Manifest
-from trellis.backup.snapshot import counts_up, owned_tables, quoted, sequence_of
-from trellis.backup.target import Target, checked, file_name
+from trellis_backup import copy_text, manifest
+from trellis_backup.errors import BackupError
+from trellis_backup.manifest import Manifest
+from trellis_backup.snapshot import counts_up, owned_tables, quoted, sequence_of
+from trellis_backup.target import Target, checked, file_name
 
 _AT_ONCE = 500
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from trellis.backup.errors import BackupError
+from trellis_backup.errors import BackupError
 
 MAGIC = b"trellis-sealed-1\n"
 CHUNK = 64 * 1024

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from trellis.backup.manifest import Manifest
-    from trellis.backup.target import Target
+    from trellis_backup.manifest import Manifest
+    from trellis_backup.target import Target
 
 TARGET = click.argument("target", metavar="TARGET")
 SET = click.argument("set_id", metavar="[SET]", required=False)
@@ -28,7 +28,7 @@ def backup() -> None:
 def create(target: str, *, with_secrets: bool) -> None:
     """Make a set, while the service runs; objects that the target has are not copied again."""
     with _opened(target) as place:
-        from trellis.backup.create import create
+        from trellis_backup.create import create
 
         made = create(place, with_secrets=with_secrets)
         found = made.manifest
@@ -43,7 +43,7 @@ def create(target: str, *, with_secrets: bool) -> None:
 def list_(target: str) -> None:
     """Show the sets, the oldest first; exit code 1 when one of them cannot be read."""
     with _opened(target) as place:
-        from trellis.backup.manifest import Manifest, manifests
+        from trellis_backup.manifest import Manifest, manifests
 
         failed = False
         for set_id, found in manifests(place):
@@ -62,8 +62,8 @@ def list_(target: str) -> None:
 def verify(target: str, set_id: str | None, scratch: str | None) -> None:
     """Load a set (the newest) into a scratch database and check all of it; exit code 1: broken."""
     with _opened(target) as place:
-        from trellis.backup.manifest import chosen
-        from trellis.backup.verify import verify
+        from trellis_backup.manifest import chosen
+        from trellis_backup.verify import verify
 
         found = chosen(place, set_id)
         click.echo(_line(found))
@@ -82,8 +82,8 @@ def verify(target: str, set_id: str | None, scratch: str | None) -> None:
 def restore(target: str, set_id: str | None, *, replace: bool) -> None:
     """Put a set (the newest) back into an empty installation, while nothing of Trellis runs."""
     with _opened(target) as place:
-        from trellis.backup.manifest import chosen
-        from trellis.backup.restore import restore
+        from trellis_backup.manifest import chosen
+        from trellis_backup.restore import restore
 
         done = restore(place, chosen(place, set_id), replace=replace)
         click.echo(f"restored  {_line(done.manifest)}")
@@ -102,8 +102,8 @@ def restore(target: str, set_id: str | None, *, replace: bool) -> None:
 def secrets(target: str, set_id: str | None) -> None:
     """Print the secrets of a set (the newest) that was made with them, as variables."""
     with _opened(target) as place:
-        from trellis.backup.errors import BackupError
-        from trellis.backup.manifest import chosen
+        from trellis_backup.errors import BackupError
+        from trellis_backup.manifest import chosen
 
         found = chosen(place, set_id)
         if found.secrets is None:
@@ -115,7 +115,7 @@ def secrets(target: str, set_id: str | None) -> None:
 @contextmanager
 def _opened(address: str) -> Iterator[Target]:
     from trellis.app import create_app
-    from trellis.backup.target import Target
+    from trellis_backup.target import Target
 
     app = create_app()
     with app.app_context():

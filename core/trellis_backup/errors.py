@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from trellis.local.errors import StartError
 
-class BackupError(Exception):
+
+class BackupError(StartError):
     """What was asked cannot be done, or what a set holds is not what was put there."""

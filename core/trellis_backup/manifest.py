@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from trellis.backup.errors import BackupError
-from trellis.backup.target import MANIFEST, Target, file_name
+from trellis_backup.errors import BackupError
+from trellis_backup.target import MANIFEST, Target, file_name
 
 FORMAT = 1
 

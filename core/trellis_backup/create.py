@@ -14,13 +14,6 @@ from typing import Any, cast
 from pydantic import BaseModel, SecretBytes, SecretStr
 
 import trellis
-from trellis.backup import journal_copy, manifest
-from trellis.backup.errors import BackupError
-from trellis.backup.manifest import Manifest, Table
-from trellis.backup.objects import Collector
-from trellis.backup.sealing import fingerprint
-from trellis.backup.snapshot import Snapshot, snapshot
-from trellis.backup.target import Digest, Target, file_name
 from trellis.contracts import BlobStore, port
 from trellis.db import migrations
 from trellis.db.base import db
@@ -29,6 +22,13 @@ from trellis.settings import LoadedSettings, describe
 from trellis.settings.masking import without_secrets
 from trellis.settings.sources import leaves, variable
 from trellis.storage import ObjectStorage
+from trellis_backup import journal_copy, manifest
+from trellis_backup.errors import BackupError
+from trellis_backup.manifest import Manifest, Table
+from trellis_backup.objects import Collector
+from trellis_backup.sealing import fingerprint
+from trellis_backup.snapshot import Snapshot, snapshot
+from trellis_backup.target import Digest, Target, file_name
 
 _ATTEMPTS = 5
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from tempfile import SpooledTemporaryFile
 
-from trellis.backup import manifest
-from trellis.backup.errors import BackupError
-from trellis.backup.inventory import Inventory, Kept, parsed, written
-from trellis.backup.manifest import Manifest, Objects
-from trellis.backup.target import Digest, Target, checked, file_name, told
 from trellis.errors import NotFound
 from trellis.storage import ObjectStorage
 from trellis.storage.mark import FOLDER
 from trellis.storage.objects import Entry
+from trellis_backup import manifest
+from trellis_backup.errors import BackupError
+from trellis_backup.inventory import Inventory, Kept, parsed, written
+from trellis_backup.manifest import Manifest, Objects
+from trellis_backup.target import Digest, Target, checked, file_name, told
 
 LIST = "objects"
 OBJECTS = "objects/"

@@ -11,10 +11,10 @@ from typing import Any
 from sqlalchemy import MetaData, Table, inspect, select
 from sqlalchemy.engine import Connection
 
-from trellis.backup import copy_text
 from trellis.db import database_now, fetch_value, migrations
 from trellis.db.base import db
 from trellis.feed.models import FeedHead
+from trellis_backup import copy_text
 
 VERSIONS = "_alembic_version"
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from trellis.backup.errors import BackupError
-from trellis.backup.target import Target, told
 from trellis.contracts import BlobStore
 from trellis.privacy import journal
 from trellis.privacy.journal import Note
+from trellis_backup.errors import BackupError
+from trellis_backup.target import Target, told
 
 _NOTES = "erasures/"
 

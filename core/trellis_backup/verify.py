@@ -14,12 +14,12 @@ from sqlalchemy import URL, create_engine, make_url
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
-from trellis.backup import loading, objects
-from trellis.backup.errors import BackupError
-from trellis.backup.manifest import Manifest
-from trellis.backup.target import Target
 from trellis.db import migrations
 from trellis.db.base import db
+from trellis_backup import loading, objects
+from trellis_backup.errors import BackupError
+from trellis_backup.manifest import Manifest
+from trellis_backup.target import Target
 
 Report = Iterator[tuple[str, str | None]]
 """What was looked at, and what is wrong with it."""

@@ -12,13 +12,6 @@ from typing import cast
 from sqlalchemy import MetaData, inspect, text
 from sqlalchemy.engine import Connection
 
-from trellis.backup import aftermath, journal_copy, loading, objects
-from trellis.backup.create import key_fingerprints
-from trellis.backup.errors import BackupError
-from trellis.backup.inventory import Inventory
-from trellis.backup.manifest import Manifest
-from trellis.backup.snapshot import VERSIONS, owned_tables
-from trellis.backup.target import Target, told
 from trellis.contracts import BlobStore, port
 from trellis.db import migrations
 from trellis.db.base import db
@@ -26,6 +19,13 @@ from trellis.privacy import journal
 from trellis.privacy.journal import Note
 from trellis.storage import ObjectStorage
 from trellis.storage.mark import FOLDER, adopt
+from trellis_backup import aftermath, journal_copy, loading, objects
+from trellis_backup.create import key_fingerprints
+from trellis_backup.errors import BackupError
+from trellis_backup.inventory import Inventory
+from trellis_backup.manifest import Manifest
+from trellis_backup.snapshot import VERSIONS, owned_tables
+from trellis_backup.target import Target, told
 
 
 @dataclass(frozen=True)
