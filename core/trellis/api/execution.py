@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import tempfile
 from typing import Any
 
 import structlog
@@ -30,6 +31,7 @@ def install_execution(app: Flask) -> None:
     app.dispatch_request = lambda: _execute(app)  # type: ignore[method-assign]
     app.register_error_handler(SQLAlchemyError, _from_database)
     app.register_error_handler(OSError, _from_system)
+    tempfile.gettempdir()  # it looks once: without a handle it would find none, and not say why
 
 
 def _execute(app: Flask) -> Any:
