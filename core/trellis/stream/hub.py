@@ -182,4 +182,6 @@ def _read(after: int | None) -> tuple[int, int, Sequence[Row[Any]] | None]:
     if 0 < len(entries) < _FURTHEST:
         return given, entries[-1].position, entries
     newest = head()
-    return given, newest, [] if not entries and newest >= after else None
+    if entries or newest < after:
+        return given, newest, None
+    return given, after, []  # not the newest: what it counts may have come after the look

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from base64 import urlsafe_b64encode
@@ -301,10 +302,17 @@ def test_a_stream_learns_that_its_session_has_ended(
         identity = services.identity()
         principal = identity.authenticate(f"Bearer {ada.access_token}")
         assert principal
+        other = identity.authenticate(f"Bearer {bob.access_token}")
+        assert other
         assert identity.is_alive(principal)
+        promoted = dataclasses.replace(other, kind="operator")
+        nobody = dataclasses.replace(other, session_id=None)
+        assert identity.alive([principal, other, promoted, nobody]) == {principal, other}
+        assert identity.alive([]) == set()
     client.delete("/v1/auth/sessions/current", headers=ada.headers)
     with app.app_context():
         assert not identity.is_alive(principal)
+        assert identity.alive([principal, other]) == {other}
 
 
 def test_the_first_operator_is_made_once(app: Flask, client: FlaskClient) -> None:
