@@ -126,7 +126,10 @@ def test_the_address_can_sign_up_anew_at_once(
         assert fetch_value(select(User.id)) != ada.id
 
 
-def test_two_closings_at_once_make_one_erasure(ada: Person, at_once: AtOnce) -> None:
+def test_two_closings_at_once_make_one_erasure(
+    ada: Person, at_once: AtOnce, set_auth: Callable[..., None]
+) -> None:
+    set_auth(password_wait_seconds=30)
     answers = at_once([lambda client: close(client, ada)] * 6)
     statuses = [answer.status_code for answer in answers]
     assert statuses.count(202) == 1
@@ -134,8 +137,13 @@ def test_two_closings_at_once_make_one_erasure(ada: Person, at_once: AtOnce) -> 
 
 
 def test_no_session_survives_a_sign_in_that_races_the_closing(
-    app: Flask, ada: Person, at_once: AtOnce, run_tasks: Callable[[], list[str]]
+    app: Flask,
+    ada: Person,
+    at_once: AtOnce,
+    set_auth: Callable[..., None],
+    run_tasks: Callable[[], list[str]],
 ) -> None:
+    set_auth(password_wait_seconds=30)
     body = {"email": ada.email, "password": PASSWORD, "device": DEVICE}
     sign_ins = [lambda client: client.post(SESSIONS, json=body)] * 5
     answers = at_once([*sign_ins, lambda client: close(client, ada)])
