@@ -151,7 +151,7 @@ def test_f27_code_works_on_the_schema_of_a_newer_version(
         load.until_round()
         for process in site.processes:
             site.supervisor.restart(process)
-        until(site.healthy, "a healthy installation")
+            until(site.healthy, "its place taken again")
         upgraded = site.run("db", "upgrade")
         assert upgraded.returncode == 0, upgraded.stderr
         assert "newer than this code" in upgraded.stdout
