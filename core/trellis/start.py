@@ -1,4 +1,4 @@
-"""What must be there before a process serves: database, broker, schema, and the right storage.
+"""What must be there before a process serves: database, schema, and the right storage.
 
 Asked once, in a process of its own: neither connections nor the storage's threads survive a fork,
 and servers and workers fork.
@@ -80,7 +80,11 @@ def _check(app: Flask) -> list[str]:
 
     require_database(app)
     with app.app_context():
-        _await("redis_url", "the broker", runtime().redis.ping)
+        try:
+            _await("redis_url", "the broker", runtime().redis.ping)
+        except StartError as fault:
+            # Without it reads go on and work waits: a process that is restarted must not be lost.
+            log.warning("started_without_broker", reason=str(fault))
         pending = [status.owner for status in migrations.status() if status.pending]
         if migrations.CORE not in pending:
             require_storage()

@@ -14,6 +14,8 @@ from tests.faults.conftest import SteadyLoad
 from tests.installation import Installation
 from tests.processes import free_port, until
 
+pytestmark = pytest.mark.nightly  # minutes together: a whole installation for each row
+
 TRUTH_SECONDS = 5.0
 """Within this time health tells of a fault."""
 

@@ -21,6 +21,8 @@ from tests.installation import Installation
 from tests.processes import PATIENCE, until
 from tests.supervision import Supervised
 
+pytestmark = pytest.mark.nightly  # minutes together: a whole installation for each row
+
 CAUSE = "Too many open files"
 
 

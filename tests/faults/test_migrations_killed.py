@@ -20,6 +20,8 @@ from tests.proxy import Proxy
 
 from trellis.testing.postgresql import PostgreSQL
 
+pytestmark = pytest.mark.nightly  # minutes together: a whole installation for each row
+
 COLUMNS = (
     "SELECT table_name, column_name, data_type, is_nullable, column_default"
     " FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2"

@@ -14,6 +14,8 @@ from tests.faults.test_redis_away import TAKEN, TRUTH_SECONDS
 from tests.installation import Installation
 from tests.processes import until
 
+pytestmark = pytest.mark.nightly  # minutes together: a whole installation for each row
+
 ROUND_TRIP_SECONDS = 0.4
 
 

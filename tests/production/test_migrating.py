@@ -77,6 +77,7 @@ def test_f27_a_migration_that_is_killed_in_the_middle_leaves_nothing_and_runs_ag
     assert trellis("db", "check").returncode == 0
 
 
+@pytest.mark.nightly
 def test_f27_a_migration_waits_for_who_holds_a_table_and_holds_nobody_up(
     trellis: Command, database_url: str, database: psycopg.Connection[Any]
 ) -> None:
@@ -92,6 +93,7 @@ def test_f27_a_migration_waits_for_who_holds_a_table_and_holds_nobody_up(
     assert migrator.returncode == 0, told
 
 
+@pytest.mark.nightly
 def test_f27_two_migrators_at_once_wait_for_one_another(
     trellis: Command, empty_url: str, postgresql: object
 ) -> None:

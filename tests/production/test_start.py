@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
+import pytest
 from tests.processes import PATIENCE, free_port, until
 from tests.production.command import Command
 from tests.production.s3 import S3
@@ -35,24 +36,29 @@ def test_an_unreachable_database(trellis: Command) -> None:
         assert "hush" not in sentence
 
 
+@pytest.mark.nightly
 def test_an_unknown_database(trellis: Command, database_url: str) -> None:
     sentence = trellis.refused("serve", TRELLIS_DATABASE_URL=f"{database_url}_not")
     assert 'database "' in sentence
     assert "does not exist" in sentence
 
 
-def test_an_unreachable_broker(trellis: Command) -> None:
-    url = f"redis://:hush-1@{NOWHERE}/0"
-    for sentence in refusals(trellis, "serve", "scheduler", TRELLIS_REDIS_URL=url):
-        assert sentence.startswith("redis_url: the broker does not answer (")
-        assert "hush" not in sentence
+@pytest.mark.nightly
+def test_without_its_broker_a_process_serves_all_the_same(trellis: Command) -> None:
+    with trellis.running("serve", TRELLIS_REDIS_URL=f"redis://:hush-1@{NOWHERE}/0"):
+        until(lambda: ready(trellis) and ready(trellis)[0] == 200, "a process that serves")
+        assert ready(trellis)[1]["status"] == "degraded"
+    assert "redis_url: the broker does not answer (" in trellis.output
+    assert "hush" not in trellis.output
 
 
+@pytest.mark.nightly
 def test_no_broker_at_all(trellis: Command) -> None:
     sentence = trellis.refused("serve", TRELLIS_REDIS_URL="")
     assert "TRELLIS_REDIS_URL" in sentence
 
 
+@pytest.mark.nightly
 def test_an_unreachable_storage(trellis: Command, s3: S3) -> None:
     sentence = trellis.refused("worker", "light", **s3.environ(port=1))
     assert sentence.startswith("storage_url: the storage cannot be used (")
@@ -61,6 +67,7 @@ def test_an_unreachable_storage(trellis: Command, s3: S3) -> None:
     assert "NoSuchBucket" in sentence
 
 
+@pytest.mark.nightly
 def test_a_second_machine_with_a_directory_of_its_own(trellis: Command, tmp_path: Path) -> None:
     assert trellis("storage", "adopt", "--yes").returncode == 0
     second = tmp_path / "second"
@@ -81,6 +88,7 @@ def ready(trellis: Command) -> tuple[int, dict[str, Any]]:
         return 0, {}
 
 
+@pytest.mark.nightly
 def test_pending_migrations_are_told_and_waited_for(trellis: Command, empty_url: str) -> None:
     trellis.environ["TRELLIS_DATABASE_URL"] = empty_url
     with (

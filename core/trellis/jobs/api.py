@@ -27,7 +27,7 @@ class JobSchema(Schema):
     queue = fields.String(required=True, validate=validate.OneOf(QUEUES))
     priority = fields.Function(
         lambda row: _PRIORITY_NAMES[row.priority],
-        metadata={"type": "string", "enum": list(PRIORITIES)},
+        metadata={"type": "string", "enum": list(PRIORITIES), "example": "normal"},
     )
     state = fields.String(required=True, validate=validate.OneOf(operate.STATES))
     attempts = fields.Integer(required=True)

@@ -82,6 +82,7 @@ def test_the_walk_through_of_the_page_works(trellis: Trellis) -> None:
     assert "restored" in ended.stdout
 
 
+@pytest.mark.nightly
 def test_a_create_that_is_killed_leaves_no_set(trellis: Trellis) -> None:
     backups = trellis.directory / "backups"
     before = books(trellis)
@@ -94,6 +95,7 @@ def test_a_create_that_is_killed_leaves_no_set(trellis: Trellis) -> None:
     assert books(trellis) == before
 
 
+@pytest.mark.nightly
 def test_a_restore_that_is_killed_serves_nobody_and_can_be_run_again(trellis: Trellis) -> None:
     yes(trellis, "backup", "create", "backups")
     before = books(trellis)
@@ -115,6 +117,7 @@ def test_a_restore_that_is_killed_serves_nobody_and_can_be_run_again(trellis: Tr
     assert "pending" not in yes(trellis, "db", "status")
 
 
+@pytest.mark.nightly
 def test_a_full_disk_is_told(trellis: Trellis) -> None:
     """No file may become larger than the limit that the shell sets."""
     (trellis.data / "objects/books/large").write_bytes(os.urandom(3_000_000))

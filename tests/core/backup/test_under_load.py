@@ -22,6 +22,8 @@ from tests.processes import PATIENCE, Trellis, until
 from trellis.testing.postgresql import PostgreSQL
 from trellis_demo.phone import Phone
 
+pytestmark = pytest.mark.nightly  # minutes
+
 _PEOPLE = 3
 
 

@@ -78,6 +78,7 @@ def _survive(workers: Any, jobs: int, kills: int, seed: int) -> None:
     assert took < 30, f"the last one was done {took:.0f} seconds after the last kill"
 
 
+@pytest.mark.nightly
 def test_f03_killed_workers_lose_nothing_and_repeat_nothing(workers: Any) -> None:
     _survive(workers, jobs=60, kills=3, seed=1)
 
