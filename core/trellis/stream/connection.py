@@ -34,6 +34,8 @@ _START: Message = {
         (b"cache-control", b"no-store"),
         # nginx would otherwise hold entries back until its buffer is full
         (b"x-accel-buffering", b"no"),
+        # a process that stops would otherwise wait for clients that may ask something else
+        (b"connection", b"close"),
     ],
 }
 
