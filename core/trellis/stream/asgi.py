@@ -88,7 +88,8 @@ class Streams:
     async def _admitted(self, scope: Scope, send: Send) -> Connection | None:
         """The connection of whoever may open one; all others have their answer already.
 
-        What was needed to ask is left behind here: a stream would hold it for hours.
+        What was needed to ask is left behind here: a stream would hold it for hours, and the server
+        holds the scope as long.
         """
         environ = {**_environ(scope), FULL: self._held > self._most, PRINCIPAL: None}
         response = await self._threads.run(_call, self._app, environ)
@@ -96,6 +97,7 @@ class Streams:
         if principal is None or scope["method"] == "HEAD":
             await _relay(response, send)
             return None
+        scope.clear()
         return Connection(self._hub, principal, environ[CURSOR], send)
 
     async def _through_flask(self, scope: Scope, receive: Receive, send: Send) -> None:

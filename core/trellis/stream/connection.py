@@ -55,7 +55,6 @@ class Connection:
         "_started",
         "_waiting",
         "_writer",
-        "audiences",
         "position",
         "principal",
         "wrote_at",
@@ -67,11 +66,15 @@ class Connection:
         self._waiting: list[tuple[int, bytes]] = []
         self._writer: asyncio.Task[None] | None = None
         self.principal = principal
-        self.audiences = audiences_of(principal)
         self.position = 0
         """Up to here the client has everything that it may see."""
         self.wrote_at = 0.0
         """By the clock of the event loop."""
+
+    @property
+    def audiences(self) -> frozenset[str]:
+        """Whose entries it is for; made anew each time, as thousands would only hold them."""
+        return audiences_of(self.principal)
 
     async def run(self, receive: Receive) -> None:
         """Serve until the client leaves, the session ends, or the process stops."""

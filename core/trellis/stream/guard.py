@@ -23,21 +23,10 @@ _AT_ONCE = 500
 class Guard:
     """Ends the connections of whoever would not be let in any more."""
 
-    def __init__(self, threads: Threads) -> None:
-        self._threads = threads
-        self._connections: dict[Principal, set[Connection]] = {}
+    def __init__(self, threads: Threads, connections: Collection[Connection]) -> None:
+        """``connections`` are at any time those that are open."""
+        self._threads, self._connections = threads, connections
         self._asked_at = float("-inf")
-
-    def add(self, connection: Connection) -> None:
-        """Watch a connection whose principal was let in just now."""
-        self._connections.setdefault(connection.principal, set()).add(connection)
-
-    def remove(self, connection: Connection) -> None:
-        """Watch it no more."""
-        connections = self._connections[connection.principal]
-        connections.discard(connection)
-        if not connections:
-            del self._connections[connection.principal]
 
     async def run(self) -> None:
         """Ask again and again; while the database is away nobody can be asked about."""
@@ -50,7 +39,7 @@ class Guard:
 
     async def be_sure(self) -> None:
         """Return when everybody's right is known as the promise says. Raises what asking raises."""
-        if asyncio.get_running_loop().time() - self._asked_at > _PROMISE_SECONDS - _PAUSE_SECONDS:
+        if asyncio.get_running_loop().time() - self._asked_at > _PROMISE_SECONDS:
             await self.ask()
 
     async def ask(self) -> None:
@@ -58,11 +47,10 @@ class Guard:
         began = asyncio.get_running_loop().time()
         everybody = iter(list(self._connections))
         while some := list(islice(everybody, _AT_ONCE)):
-            alive = await self._threads.run(_alive, some)
-            for principal in some:
-                if principal not in alive:
-                    for connection in self._connections.get(principal, ()):
-                        connection.end()
+            alive = await self._threads.run(_alive, {each.principal for each in some})
+            for connection in some:
+                if connection.principal not in alive:
+                    connection.end()
         self._asked_at = began
 
 

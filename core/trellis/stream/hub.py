@@ -39,9 +39,11 @@ class Hub:
 
     def __init__(self, app: Flask, redis_url: str) -> None:
         self._redis_url = redis_url
-        self._reading, self._replaying = Threads(2, "feed", app), Threads(2, "replay", app)
-        self._guard = Guard(self._reading)
+        self._reading, self._asking, self._replaying = (
+            Threads(count, name, app) for name, count in (("feed", 1), ("guard", 1), ("replay", 2))
+        )
         self._connections: set[Connection] = set()
+        self._guard = Guard(self._asking, self._connections)
         self._by_audience: dict[str, set[Connection]] = {}
         self._position: int | None = None
         self._known = asyncio.Event()
@@ -68,8 +70,8 @@ class Hub:
             for task in running:
                 task.cancel()
             _, running = await asyncio.wait(running, timeout=0.1)
-        await self._reading.end()
-        await self._replaying.end()
+        for threads in (self._reading, self._asking, self._replaying):
+            await threads.end()
 
     async def join(self, connection: Connection) -> None:
         """From now on hand over what the connection may see, above the position set in it."""
@@ -80,7 +82,6 @@ class Hub:
         self._connections.add(connection)
         for audience in connection.audiences:
             self._by_audience.setdefault(audience, set()).add(connection)
-        self._guard.add(connection)
         if self._ending:
             connection.end()
 
@@ -92,7 +93,6 @@ class Hub:
             connections.discard(connection)
             if not connections:
                 del self._by_audience[audience]
-        self._guard.remove(connection)
 
     async def changes(self, cursor: int, audiences: frozenset[str]) -> Changes:
         """What a connection has missed. Raises ResyncRequired."""

@@ -241,7 +241,7 @@ def test_a_stream_ends_with_its_session_in_every_process(rig: Rig, redis: bool) 
         follower.until_number(1)
 
 
-@pytest.mark.nightly  # its bounded sibling is in test_stream.py
+@pytest.mark.nightly  # its bounded sibling is in test_endings.py
 def test_a_slow_reader_is_cut_and_nobody_else_is(rig: Rig) -> None:
     ada, token = rig.person()
     slow = Follower(rig.first.url, token, buffer=4096)
