@@ -48,7 +48,10 @@ class SQLiteDatabase:
         disconnect()
         for suffix in ("-wal", "-shm"):
             Path(f"{self._file}{suffix}").unlink(missing_ok=True)
-        shutil.copyfile(self._saved, self._file)
+        # Another file of that name: a thread that still has the old one open spoils nothing.
+        fresh = self._file.with_suffix(".fresh")
+        shutil.copyfile(self._saved, fresh)
+        fresh.replace(self._file)
 
 
 class PostgreSQLDatabase:
