@@ -167,7 +167,7 @@ def test_a_difference_between_models_and_migrations_is_seen(app: Flask) -> None:
 
 def test_a_column_that_no_revision_makes_is_seen(app: Flask) -> None:
     with app.app_context():
-        with db.engine.connect() as connection:
+        with db.engine.begin() as connection:
             connection.exec_driver_sql("ALTER TABLE media_asset ADD COLUMN stray TEXT")
         assert "stray" in (migrations.drift("media") or "")
 

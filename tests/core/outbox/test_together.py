@@ -17,11 +17,11 @@ from trellis.outbox.lease import claim_fresh
 from trellis.outbox.models import OutboxRow
 from trellis.unit_of_work import unit_of_work
 
+pytestmark = pytest.mark.sqlite_only  # elsewhere nothing shares a commit
+
 
 @pytest.fixture(autouse=True)
 def everybody_is_quick(app_context: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    if db.engine.dialect.name != "sqlite":
-        pytest.skip("elsewhere nothing shares a commit")
     monkeypatch.setattr(together, "_pace", together._Pace())
     monkeypatch.setattr(together, "_KNOWN_RUNS", 0)
     monkeypatch.setattr(together, "_QUICK_SECONDS", 1000.0)
