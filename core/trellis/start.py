@@ -34,6 +34,7 @@ _PATIENCE = 10.0
 """Seconds for servers that start together with us; on a laptop nothing else is starting."""
 _PAUSE = 0.25
 _SCHEMA_PAUSE = 2.0
+_ENDS = (signal.SIGINT, signal.SIGTERM)
 
 
 def require_start(app: Flask, *, schema: bool = False) -> None:
@@ -125,8 +126,11 @@ def _apart(app: Flask) -> list[str]:
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_answer, args=(app, sender), daemon=True)
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # Between the fork and the first line below, a signal would leave the child without a parent.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
     process.start()
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
         sender.close()
         answer: list[str] | StartError = receiver.recv()
     except EOFError:  # it has told why
@@ -141,8 +145,9 @@ def _apart(app: Flask) -> list[str]:
 
 
 def _answer(app: Flask, sender: Connection) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _ENDS:
         signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
     try:
         sender.send(_check(app))
     except StartError as fault:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
+import socket
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -104,27 +103,28 @@ def test_pending_migrations_are_told_and_waited_for(trellis: Command, empty_url:
         until(lambda: ready(trellis)[1].get("status") == "ok", "a process that is ready")
 
 
-def checks_of(process: subprocess.Popen[bytes]) -> Path | None:
-    """The fork that asks before the process serves: it runs what its parent runs."""
-    own = Path(f"/proc/{process.pid}")
-    for pid in (own / f"task/{process.pid}/children").read_text().split():
-        with suppress(FileNotFoundError):
-            if Path("/proc", pid, "cmdline").read_bytes() == (own / "cmdline").read_bytes():
-                return Path("/proc", pid)
-    return None
-
-
-def ended(place: Path) -> bool:
-    return not place.exists()
+def gone(process: Path) -> bool:
+    return not process.exists()
 
 
 def test_the_end_of_a_start_is_quiet(trellis: Command) -> None:
-    """Ctrl-C and SIGTERM before anything answers: no trace, and nobody stays."""
+    """Ctrl-C and SIGTERM while a broker is silent: no trace, and nobody stays."""
     for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 0)):
-        with trellis.running("worker", "light", TRELLIS_REDIS_URL=f"redis://{NOWHERE}") as process:
-            child = until(partial(checks_of, process), "the checks")
-            os.kill(process.pid, number)
-            assert process.wait(PATIENCE) == code
-            until(partial(ended, child), "the end of the checks")
+        with (
+            socket.create_server(("127.0.0.1", 0)) as broker,
+            trellis.running(
+                *("worker", "light"),
+                TRELLIS_REDIS_URL=f"redis://127.0.0.1:{broker.getsockname()[1]}",
+            ) as process,
+        ):
+            broker.settimeout(PATIENCE)
+            asking = broker.accept()[0]
+            with asking:
+                (checks,) = (
+                    Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+                )
+                os.kill(process.pid, number)
+                assert process.wait(PATIENCE) == code
+                until(partial(gone, Path("/proc", checks)), "the end of the checks")
     assert "Traceback" not in trellis.output
     assert "Aborted" not in trellis.output
