@@ -16,6 +16,7 @@ from contextlib import suppress
 from tests.loops import LoopThread
 
 _CHUNK = 64 * 1024
+_TURNS_TO_ACCEPT = 5
 _RESET = struct.pack("ii", 1, 0)  # closing with a linger of 0 seconds sends RST in place of FIN
 
 
@@ -31,6 +32,7 @@ class Proxy:
         self._turn = 0
         self._thread = LoopThread()
         self._open: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self._flows = self._thread.call(asyncio.Event)
         self._listening: asyncio.Server | None = None
         self._delay: tuple[float, float] = (0.0, 0.0)
@@ -93,18 +95,30 @@ class Proxy:
 
     async def _listen(self) -> None:
         if self._listening is None:
-            self._listening = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+            self._listening = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
             self.port = self._listening.sockets[0].getsockname()[1]
 
     async def _close_listener(self) -> None:
         if self._listening is not None:
+            # What it has accepted reaches `_accept` some turns of the loop later, and would stay
+            # open for ever if it were closed by then.
+            for listener in self._listening.sockets:
+                asyncio.get_running_loop().remove_reader(listener.fileno())
+            for _ in range(_TURNS_TO_ACCEPT):
+                await asyncio.sleep(0)
             self._listening.close()
             self._listening = None
-        await asyncio.sleep(0)
 
     def _reset_all(self) -> None:
         for writer in list(self._open):
             _abort(writer)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        # Not in the task: one that is cancelled before its first step closes nothing.
+        task.add_done_callback(lambda _: writer.close())
+        task.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = await self._connect()

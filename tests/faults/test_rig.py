@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import socket
 import socketserver
@@ -91,6 +92,18 @@ def test_the_proxy_holds_back_what_a_blackhole_swallows(proxy: Proxy) -> None:
         proxy.restore()
         connection.settimeout(10)
         assert connection.recv(1024) == b"hello"
+
+
+def test_the_proxy_leaves_nothing_open(echo: int) -> None:
+    """Whatever it was about to do: accept, connect, or pass on (what stays open warns)."""
+    for _ in range(20):
+        proxy = Proxy(echo)
+        connections = [connect(proxy) for _ in range(5)]
+        proxy.close()
+        for connection in connections:
+            connection.close()
+        del proxy
+        gc.collect()
 
 
 def test_the_proxy_delays(proxy: Proxy) -> None:
