@@ -105,3 +105,15 @@ def storage(app: Flask) -> HookedStore:
     hooked = HookedStore(store)
     runtime.ports[BlobStore] = hooked
     return hooked
+
+
+def of_type(events: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    return [event for event in events if event["type"] == name]
+
+
+def inside(app: Flask, function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*arguments: Any) -> Any:
+        with app.app_context():
+            return function(*arguments)
+
+    return call

@@ -5,118 +5,24 @@ All the faulty plugins are installed at once, beside the bundled ones: one start
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-
-CLASS = """
-from typing import Protocol
-from trellis.contracts import EventSink, Identity
-from trellis.plugin import Cron, Every, Permission, PersonalData, Plugin
-
-class Ledger(Protocol):
-    ...
-
-class Faulty(Plugin):
-    '''Written by a test.'''
-    name = "NAME"
-    core = ">=1.0,<2"
-"""
-TABLE = """
-from sqlalchemy import ForeignKey
-from sqlalchemy.orm import Mapped, mapped_column
-from trellis.db import Model
-
-class Thing(Model):
-    __tablename__ = "NAME_thing"
-    id: Mapped[int] = mapped_column(primary_key=True)
-"""
-EVENT = """
-from dataclasses import dataclass
-from trellis.events import Event
-
-@dataclass(frozen=True)
-class Happened(Event):
-    resource, operation = "thing", "created"
-"""
-LISTENERS = """
-def listen(envelope):
-    ...
-"""
-TASKS = """
-from trellis.jobs import task
-
-@task()
-def tidy():
-    ...
-"""
-ROUTE = """
-from trellis.api import Blueprint, Schema
-blueprint = Blueprint("NAME", __name__)
-
-@blueprint.route("/things")
-@blueprint.access(public="a test")
-def look():
-    '''Look.'''
-"""
-SCHEMA = """
-from trellis.api import Schema
-
-class ThingSchema(Schema):
-    ...
-"""
-ROUTES = """
-import faulty_NAME.schemas
-from trellis.api import Blueprint
-blueprint = Blueprint("NAME", __name__)
-
-@blueprint.route("/things")
-@blueprint.access(public="a test")
-@blueprint.response(200, ThingSchema)
-def look():
-    '''Look.'''
-
-@blueprint.route("/others")
-@blueprint.access(public="a test")
-@blueprint.response(200, faulty_NAME.schemas.ThingSchema)
-def look_there():
-    '''Look there.'''
-"""
-BROKEN = "import no_such_module\n"
-NO_MODULE = "ModuleNotFoundError: No module named 'no_such_module'"
-
-
-class Written:
-    """A plugin that is written to disk as pip would lay it out; NAME stands for its name."""
-
-    def __init__(
-        self, name: str, attributes: str = "", *, entry: str = "", package: str = "", **rooms: str
-    ) -> None:
-        self.name = name
-        self.entry = entry or name
-        self.package = package or f"faulty_{name}"
-        self.rooms = {"__init__": "", "plugin": CLASS, **rooms}
-        for line in attributes.splitlines():
-            self.rooms["plugin"] += f"    {line}\n"
-
-    def write(self, directory: Path) -> None:
-        for path, text in self._files():
-            (directory / path).parent.mkdir(exist_ok=True)
-            (directory / path).write_text(text.replace("NAME", self.name))
-
-    def _files(self) -> Iterator[tuple[str, str]]:
-        for room, text in self.rooms.items():
-            yield f"{self.package}/{room}.py", text
-        metadata = f"{self.package}-1.2.dist-info"
-        yield f"{metadata}/METADATA", f"Metadata-Version: 2.1\nName: {self.package}\nVersion: 1.2\n"
-        entry_point = f"{self.entry} = {self.package}.plugin:Faulty\n"
-        yield f"{metadata}/entry_points.txt", f"[trellis.plugins]\n{entry_point}"
+from tests.core.loader.written import (
+    BROKEN,
+    LISTENERS,
+    NO_MODULE,
+    ROUTE,
+    ROUTES,
+    SCHEMA,
+    SOUND,
+    TABLE,
+    TASKS,
+    Rows,
+    Written,
+    check,
+    rows,
+)
 
 
 @dataclass(frozen=True)
@@ -127,9 +33,6 @@ class Fault:
     phase: str
     cause: str
 
-
-# What others clash with; nothing is wrong with it.
-SOUND = Written("aaa", 'mounts = ("/clash",)', models=TABLE, api=ROUTE, tasks=TASKS)
 
 FAULTS = [
     # --- discover: the class and its name
@@ -363,41 +266,6 @@ CLAIMANTS = (
 # Plugins whose faults are told under another name than the class's.
 TOLD_AS = {"inside": "outside"}
 
-Rows = dict[str, list[list[str]]]
-
-
-def check(
-    directory: Path, *plugins: Written, **environment: str
-) -> subprocess.CompletedProcess[str]:
-    """Install the plugins into a directory and have a process check them."""
-    site = directory / "site"
-    site.mkdir()
-    for plugin in plugins:
-        plugin.write(site)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("TRELLIS_")}
-    return subprocess.run(
-        [sys.executable, "-m", "trellis", "plugins", "check"],
-        cwd=directory,
-        env=kept
-        | {"PYTHONPATH": str(site), "TRELLIS_DATA_DIR": str(directory / "var")}
-        | environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
-def rows(text: str) -> Rows:
-    """Version, phase and cause of each fault, by plugin."""
-    lines = text.splitlines()
-    start = next(number for number, line in enumerate(lines) if line.startswith("PLUGIN "))
-    told: Rows = {}
-    for line in lines[start + 1 :]:
-        plugin, *rest = re.split(r"\s{2,}", line, maxsplit=3)
-        told.setdefault(plugin, []).append(rest)
-    return told
-
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Rows:
@@ -437,48 +305,3 @@ def test_a_plugin_of_the_settings_that_is_not_installed_is_told(told: Rows) -> N
 def test_nobody_else_is_blamed(told: Rows) -> None:
     blamed = {TOLD_AS.get(fault.plugin.name, fault.plugin.name) for fault in FAULTS}
     assert told.keys() == blamed | {"claimed", "absent"}
-
-
-def test_faults_of_settings_are_told_with_the_others(tmp_path: Path) -> None:
-    settings = """
-from pydantic import Field
-from trellis.settings import PluginSettings
-
-class S(PluginSettings):
-    token: str = Field(description="A token.")
-    size: int = Field(default=1, description="A size.")
-"""
-    done = check(
-        tmp_path,
-        Written("demanding", 'settings = "settings:S"', settings=settings),
-        Written("newcore", 'core = ">=2.0"'),
-        TRELLIS_PLUGINS__ONLY='["demanding", "newcore"]',
-        TRELLIS_DEMANDING__SIZE="large",
-        TRELLIS_DEMANDING__COLOUR="red",
-    )
-    assert done.returncode == 2
-    found = rows(done.stderr)
-    assert found["newcore"] == [["1.2", "check", "needs core >=2.0, this is 1.0.0"]]
-    causes = [cause for version, phase, cause in found["demanding"] if phase == "configure"]
-    assert len(causes) == 3
-    for said in ("demanding.token: is required", "demanding.size", "COLOUR"):
-        assert any(said in cause for cause in causes), causes
-
-
-def test_a_plugin_that_is_left_out_is_not_looked_at(tmp_path: Path) -> None:
-    done = check(
-        tmp_path,
-        SOUND,
-        Written("importing", plugin=BROKEN),
-        TRELLIS_PLUGINS__DISABLED='["importing"]',
-        TRELLIS_IMPORTING__ANYTHING="may stay",
-    )
-    assert done.returncode == 0, done.stderr
-    assert "aaa" in done.stdout
-    assert "importing" not in done.stdout
-
-
-def test_safe_mode_starts_the_named_plugins_alone(tmp_path: Path) -> None:
-    broken = Written("importing", plugin=BROKEN)
-    done = check(tmp_path, SOUND, broken, TRELLIS_PLUGINS__ONLY='["aaa"]')
-    assert (done.returncode, done.stdout) == (0, "1 plugin(s) would start: aaa\n"), done.stderr

@@ -1,11 +1,10 @@
-"""What workers do: once, also when run twice, cut short, or overtaken by a deletion."""
+"""Renditions are made once, also when run twice, cut short, or overtaken by a deletion."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,18 +12,13 @@ from uuid import UUID
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import func, select
+from tests.plugins.media.conftest import inside, of_type
 
-from trellis.contracts import BlobStore, Messenger
-from trellis.db import fetch_value, new_id, utcnow
-from trellis.privacy import request_erasure
+from trellis.contracts import Messenger
 from trellis.runtime import Runtime
-from trellis.unit_of_work import unit_of_work
 from trellis_media import services
-from trellis_media.factories import make_assets, picture
-from trellis_media.models import Asset, Usage
+from trellis_media.factories import picture
 from trellis_media.services import decoding
-from trellis_media.services import objects as stored_objects
 
 ASSETS = "/v1/media/assets"
 MESSAGES = "/v1/notifications/messages"
@@ -40,10 +34,6 @@ Feed = Callable[[], list[dict[str, Any]]]
 def messages(client: FlaskClient, who: Headers) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = client.get(MESSAGES, headers=who).get_json()["items"]
     return items
-
-
-def of_type(events: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
-    return [event for event in events if event["type"] == name]
 
 
 # --- ready --------------------------------------------------------------------------------------
@@ -271,7 +261,7 @@ def test_deleted_while_the_task_runs_no_byte_stays(
                 path = f"{ASSETS}/{asset_id}"
                 response = other.submit(app.test_client().delete, path, headers=me).result()
                 assert response.status_code == 204
-                other.submit(_in(app, services.delete_objects), UUID(asset_id)).result()
+                other.submit(inside(app, services.delete_objects), UUID(asset_id)).result()
 
     storage.after_put = delete
     with app.app_context():
@@ -280,167 +270,3 @@ def test_deleted_while_the_task_runs_no_byte_stays(
     run_tasks()
     assert not of_type(feed(), "media.asset_ready/1")
     assert messages(client, me) == []
-
-
-def _in(app: Flask, function: Callable[..., Any]) -> Callable[..., Any]:
-    def call(*arguments: Any) -> Any:
-        with app.app_context():
-            return function(*arguments)
-
-    return call
-
-
-# --- erasure ------------------------------------------------------------------------------------
-
-
-def count(app: Flask, table: Any, owner: UUID) -> int:
-    with app.app_context():
-        found = select(func.count()).select_from(table).where(table.owner_id == owner)
-        return int(fetch_value(found))
-
-
-def erase(app: Flask, owner: UUID) -> None:
-    with app.app_context(), unit_of_work() as uow:
-        request_erasure(uow, owner)
-
-
-def test_erasure_leaves_nothing_of_the_person_and_all_of_others(
-    app: Flask,
-    client: FlaskClient,
-    as_user: SignIn,
-    new_user_id: Callable[[], UUID],
-    upload: Upload,
-    run_tasks: RunTasks,
-    feed: Feed,
-    objects: Objects,
-) -> None:
-    owner, other = new_user_id(), new_user_id()
-    me = as_user(owner)
-    done = upload(me, picture())
-    run_tasks()
-    upload(me, picture())
-    client.delete(f"{ASSETS}/{upload(me, picture())}", headers=me)
-    with app.app_context():
-        (kept,) = make_assets(other, 1)
-        exported = services.export_user(owner)["assets"]
-    assert {asset["state"] for asset in exported} == {"ready", "processing"}
-    assert client.get(f"{ASSETS}/{done}", headers=me).get_json()["state"] == "ready"
-
-    erase(app, owner)
-    run_tasks()
-    assert (count(app, Asset, owner), count(app, Usage, owner)) == (0, 0)
-    assert (count(app, Asset, other), count(app, Usage, other)) == (1, 1)
-    assert objects() == {f"media/{kept}/{name}" for name in ("original", "small", "large")}
-    assert not [event for event in feed() if str(owner) in str(event)]
-    assert client.get(f"{ASSETS}/{done}", headers=me).status_code == 404
-    assert client.get(ASSETS, headers=me).get_json()["items"] == []
-    with app.app_context():
-        assert services.export_user(owner) == {"assets": []}
-        assert not any(services.erase_user(owner).values())
-
-
-def test_erased_while_the_task_runs_nothing_comes_back(
-    app: Flask,
-    as_user: SignIn,
-    new_user_id: Callable[[], UUID],
-    upload: Upload,
-    run_tasks: RunTasks,
-    storage: Any,
-    feed: Feed,
-    objects: Objects,
-) -> None:
-    owner = new_user_id()
-    upload(as_user(owner), picture())
-
-    def erase_now(key: str) -> None:
-        if key.endswith("large"):  # the first of the two
-            with ThreadPoolExecutor(1) as other:
-                other.submit(_in(app, services.erase_user), owner).result()
-
-    storage.after_put = erase_now
-    run_tasks()
-    assert (count(app, Asset, owner), count(app, Usage, owner)) == (0, 0)
-    assert not of_type(feed(), "media.asset_ready/1")
-    assert not objects()
-
-
-# --- orphans ------------------------------------------------------------------------------------
-
-
-def aged(age: timedelta) -> UUID:
-    """An id as it was made some time ago."""
-    milliseconds = int((utcnow() - age).timestamp() * 1000)
-    return UUID(int=new_id().int & ((1 << 80) - 1) | milliseconds << 80)
-
-
-def test_a_crash_between_storage_and_row_leaves_an_orphan_that_is_swept(
-    app: Flask,
-    client: FlaskClient,
-    as_user: SignIn,
-    form: Callable[..., dict[str, Any]],
-    storage: Any,
-    objects: Objects,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    class KilledError(BaseException):
-        pass
-
-    def kill(key: str) -> None:
-        raise KilledError(key)
-
-    storage.after_put = kill
-    me = as_user()
-    body = form(picture())
-    with pytest.raises(KilledError):
-        client.post(ASSETS, data=body["data"], headers=me | body["headers"])
-    storage.after_put = lambda key: None
-    assert client.get(ASSETS, headers=me).get_json()["items"] == []
-    assert len(objects()) == 1
-    with app.app_context():
-        services.sweep_orphans()
-        assert len(objects()) == 1, "it may still get its row"
-        later: Callable[[], datetime] = lambda: utcnow() + timedelta(minutes=61)  # noqa: E731
-        monkeypatch.setattr(stored_objects, "utcnow", later)
-        services.sweep_orphans()
-    assert not objects()
-
-
-def test_the_sweep_keeps_what_has_a_row_what_is_young_and_what_is_not_ours(
-    app: Flask, new_user_id: Callable[[], UUID], objects: Objects
-) -> None:
-    runtime: Runtime = app.extensions["trellis"]
-    store: Any = runtime.ports[BlobStore]
-    old, young = aged(timedelta(minutes=61)), aged(timedelta(minutes=59))
-    with app.app_context():
-        (kept,) = make_assets(new_user_id(), 1)
-        for name in ("original", "small", "large"):
-            store.put(f"media/{old}/{name}", b"x")
-        store.put(f"media/{young}/original", b"x")
-        store.put("media/readme/first", b"x")
-        store.put(f"other/{old}/original", b"x")
-        services.sweep_orphans()
-    assert objects() == {
-        *(f"media/{kept}/{name}" for name in ("original", "small", "large")),
-        f"media/{young}/original",
-        "media/readme/first",
-    }
-    assert set(store.list("other/")) == {f"other/{old}/original"}
-
-
-def test_the_sweep_finds_a_few_among_many(
-    app: Flask, objects: Objects, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    runtime: Runtime = app.extensions["trellis"]
-    store: Any = runtime.ports[BlobStore]
-    monkeypatch.setattr(stored_objects, "_AT_ONCE", 3)
-    for number in range(10):
-        store.put(f"media/{aged(timedelta(hours=2 + number))}/original", b"x")
-    with app.app_context():
-        services.sweep_orphans()
-    assert not objects()
-
-
-def test_the_sweep_is_due_every_hour(app: Flask) -> None:
-    runtime: Runtime = app.extensions["trellis"]
-    (schedule,) = [one for one in runtime.schedules if one.task == "media.sweep_orphans"]
-    assert getattr(schedule, "interval", None) == 3600
