@@ -1,8 +1,8 @@
-"""The refusals of the domain, and the answers of a task that failed.
+"""The refusals of the domain, the answers of a task that failed, and the end of a start.
 
 Services raise these; they know nothing of HTTP frameworks. The API turns a `DomainError` into a
-problem document (RFC 9457), the worker reads `Permanent`, `Transient` and `RetryLater`, and
-the unit of work reads `CommittedRefusal`.
+problem document (RFC 9457), the worker reads `Permanent`, `Transient` and `RetryLater`, the unit of
+work reads `CommittedRefusal`, and the command line shows a `StartError`.
 """
 
 from __future__ import annotations
@@ -232,3 +232,10 @@ class RetryLater(Exception):
     def __init__(self, seconds: float) -> None:
         super().__init__(f"again in {seconds:g} s")
         self.seconds = seconds
+
+
+class StartError(Exception):
+    """Nothing can be started; the text is one sentence that says why and what helps.
+
+    The command line shows the sentence alone and exits with code 2.
+    """

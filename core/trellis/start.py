@@ -20,8 +20,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from trellis.db.base import db
-from trellis.errors import ServiceUnavailable
-from trellis.local.errors import StartError
+from trellis.errors import ServiceUnavailable, StartError
 from trellis.runtime import runtime
 from trellis.settings import Settings
 from trellis.storage import core_storage

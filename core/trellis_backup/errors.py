@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trellis.local.errors import StartError
+from trellis.errors import StartError
 
 
 class BackupError(StartError):

@@ -16,8 +16,8 @@ def demo(url: str | None) -> None:
     """Walk through everything that a phone does, against a running Trellis."""
     import httpx2
 
+    from trellis.errors import StartError
     from trellis.loader.phases import select_plugins
-    from trellis.local.errors import StartError
     from trellis.local.operator import OPERATOR, password_file
     from trellis_demo.journey import walk
 

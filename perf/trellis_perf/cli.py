@@ -62,7 +62,7 @@ def run(
     smoke: a minute of people with the app open, beside one journey after the other. The users are
     closed: each waits for its answer, thinks a moment, and asks again.
     """
-    from trellis.local.errors import StartError
+    from trellis.errors import StartError
     from trellis_perf.budgets import BudgetFileError, judge
     from trellis_perf.report import print_report
     from trellis_perf.run import PROFILES
@@ -99,7 +99,7 @@ def seed(users: int, seed: int, people: Path) -> None:
     from sqlalchemy.exc import IntegrityError
 
     from trellis.app import create_app
-    from trellis.local.errors import StartError
+    from trellis.errors import StartError
     from trellis_perf.seed import seed_people
 
     try:

@@ -13,8 +13,8 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from trellis.errors import StartError
 from trellis.local import sessions
-from trellis.local.errors import StartError
 from trellis_perf.figures import Figures, Served, read_figures, read_metrics, statements_of
 from trellis_perf.operations import Operation, fetch_operations
 

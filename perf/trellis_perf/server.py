@@ -14,8 +14,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from trellis.errors import StartError
 from trellis.local import sessions
-from trellis.local.errors import StartError
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 8.0

@@ -15,8 +15,8 @@ from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 from trellis.db import Model, fetch_value, migrations, utcnow
 from trellis.db.base import db
 from trellis.db.migrations import CORE, _config
+from trellis.errors import StartError
 from trellis.loader.models import tables
-from trellis.local.errors import StartError
 from trellis.observe.audit import record
 from trellis.runtime import Runtime
 from trellis.unit_of_work import unit_of_work

@@ -118,8 +118,8 @@ def _sentences(error: Exception) -> list[str]:
     from alembic.util import CommandError
     from sqlalchemy.exc import DBAPIError
 
+    from trellis.errors import StartError
     from trellis.loader.faults import LoadError
-    from trellis.local.errors import StartError
     from trellis.settings import SettingsError
 
     if isinstance(error, SettingsError):

@@ -26,7 +26,7 @@ from sqlalchemy.exc import DBAPIError
 
 from trellis.db.base import db
 from trellis.db.engine import UNIT
-from trellis.local.errors import StartError
+from trellis.errors import StartError
 from trellis.runtime import runtime
 
 CORE = "core"

@@ -16,10 +16,10 @@ from pathlib import Path
 from subprocess import Popen
 from typing import Self
 
+from trellis.errors import StartError
 from trellis.local import claims, sessions
 from trellis.local.broker_binary import find_server
 from trellis.local.child import ProcessSpec
-from trellis.local.errors import StartError
 from trellis.local.ports import require_writable
 
 _MAXMEMORY = "256mb"

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from trellis.local.errors import StartError
+from trellis.errors import StartError
 
 _OLDEST = (6, 2)  # the first with LMOVE and the other commands that RQ needs
 

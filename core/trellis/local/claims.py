@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from trellis.local.errors import StartError
+from trellis.errors import StartError
 
 LONGEST_SOCKET_PATH = 103
 """In bytes; macOS has room for 104 with the closing zero, Linux for 108."""

@@ -9,7 +9,7 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from trellis.local.errors import StartError
+from trellis.errors import StartError
 
 
 def is_port_free(host: str, port: int) -> bool:

@@ -20,8 +20,8 @@ from types import FrameType
 from typing import TextIO
 from urllib.parse import urlsplit
 
+from trellis.errors import StartError
 from trellis.local.child import Child, ProcessSpec
-from trellis.local.errors import StartError
 from trellis.local.sessions import Guard
 
 _POLL_SECONDS = 0.05

@@ -17,8 +17,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, S3Store
 
 from trellis.contracts import BlobStore, port
-from trellis.errors import NotFound, ServiceUnavailable
-from trellis.local.errors import StartError
+from trellis.errors import NotFound, ServiceUnavailable, StartError
 from trellis.settings import Settings
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 import redis
 
+from trellis.errors import StartError
 from trellis.local import claims
 from trellis.local.broker import Broker
 from trellis.local.broker_binary import find_server
-from trellis.local.errors import StartError
 
 if TYPE_CHECKING:
     from tests.core.local.conftest import Processes

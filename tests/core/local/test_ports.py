@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from trellis.local.errors import StartError
+from trellis.errors import StartError
 from trellis.local.ports import is_port_free, require_port, require_writable
 
 

@@ -26,7 +26,7 @@ SUPERVISOR = """
 import json, sys
 from pathlib import Path
 from trellis.local.child import ProcessSpec
-from trellis.local.errors import StartError
+from trellis.errors import StartError
 from trellis.local.supervisor import Supervisor
 
 def spec(name, code, needs_file=None):
