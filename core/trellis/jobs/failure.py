@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from trellis.db.faults import Fault
 from trellis.errors import DomainError, Permanent, RetryLater, Transient
 from trellis.jobs.declaration import Task
-from trellis.jobs.limits import OVERDUE, TaskTimeoutError
+from trellis.jobs.limits import OVERDUE, SILENT, TaskTimeoutError
 from trellis.outbox.lease import Claim, give_up, postpone
 
 log = structlog.get_logger(__name__)
@@ -64,6 +64,8 @@ def describe(error: BaseException) -> str:
 
 def describe_exit(code: int) -> str:
     """How a process ended in mid-task, by what `os.waitstatus_to_exitcode` tells."""
+    if code == SILENT:
+        return "its process ended with exit code 1 (or itself: C code held the interpreter)"
     if code == OVERDUE:
         return "did not stop at its time limit, so its process ended itself"
     if code == -signal.SIGKILL:

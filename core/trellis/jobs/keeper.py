@@ -16,12 +16,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from trellis.jobs import limits
 from trellis.outbox.lease import LEASE_SECONDS, Claim, renew
+from trellis.runtime import runtime
 
 log = structlog.get_logger(__name__)
 
 _TICK_SECONDS = 1.0
-# So long without a tick, and C code holds the interpreter: leases ran out long ago.
-_DEAF_SECONDS = 60.0
 
 
 @contextmanager
@@ -30,8 +29,9 @@ def kept(claims: Sequence[Claim]) -> Iterator[dict[UUID, Claim]]:
     unfinished = {held.id: held for held in claims}
     ended = threading.Event()
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
-    thread = threading.Thread(target=_keep, args=(app, unfinished, ended), daemon=True)
-    _arm()
+    silence = max(limits.silence(runtime().tasks[held.task].options.time_limit) for held in claims)
+    thread = threading.Thread(target=_keep, args=(app, unfinished, ended, silence), daemon=True)
+    _arm(silence)
     thread.start()
     try:
         yield unfinished
@@ -41,10 +41,12 @@ def kept(claims: Sequence[Claim]) -> Iterator[dict[UUID, Claim]]:
         faulthandler.cancel_dump_traceback_later()
 
 
-def _keep(app: Flask, unfinished: dict[UUID, Claim], ended: threading.Event) -> None:
+def _keep(
+    app: Flask, unfinished: dict[UUID, Claim], ended: threading.Event, silence: float
+) -> None:
     renewed = time.monotonic()
     while not ended.wait(_TICK_SECONDS):
-        _arm()
+        _arm(silence)
         if limits.overdue():
             _end_process()
         if time.monotonic() - renewed >= LEASE_SECONDS / 3:
@@ -62,9 +64,9 @@ def _renew(claims: Sequence[Claim]) -> None:
         log.exception("leases_not_renewed", count=len(claims))
 
 
-def _arm() -> None:
-    """Have C code end the process should no Python run for long: the interpreter is held."""
-    faulthandler.dump_traceback_later(_DEAF_SECONDS, exit=True, file=2)
+def _arm(seconds: float) -> None:
+    """Have C code end the process should no Python run for so long: the interpreter is held."""
+    faulthandler.dump_traceback_later(seconds, exit=True, file=2)
 
 
 def _end_process() -> None:

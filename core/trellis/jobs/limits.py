@@ -17,6 +17,12 @@ GRACE_SECONDS = 5.0
 OVERDUE = 70
 """Exit code of a process that ended itself because its task did not."""
 
+SILENT = 1
+"""Exit code of a process that C code ended because C code held the interpreter; not our choice."""
+
+# By then leases ran out long ago, and others have the rows.
+_LONGEST_SILENCE = 20.0
+
 
 class TaskTimeoutError(Exception):
     """A task ran past its time limit."""
@@ -30,6 +36,7 @@ class _Run:
     """The run that is under way in this process; only the main thread runs tasks."""
 
     ends_at = math.inf
+    in_turn = False
 
 
 _run = _Run()
@@ -49,13 +56,28 @@ def time_limit(seconds: float, turn: float | None = None) -> Iterator[None]:
 
     before = signal.signal(signal.SIGALRM, expire)
     _run.ends_at = time.monotonic() + seconds + GRACE_SECONDS
+    _run.in_turn = turn is not None
     signal.setitimer(signal.ITIMER_REAL, seconds if turn is None else min(seconds, turn))
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-        _run.ends_at = math.inf
+        _run.ends_at, _run.in_turn = math.inf, False
+
+
+def leave_turn() -> None:
+    """Raise `TurnOver` in a run that shares its commit, which then begins again by itself.
+
+    Called before an effect outside: an interruption would take back all but that.
+    """
+    if _run.in_turn:
+        raise TurnOver
+
+
+def silence(seconds: float) -> float:
+    """For how long no Python may run in the process of a task with this time limit."""
+    return min(seconds + GRACE_SECONDS, _LONGEST_SILENCE)
 
 
 def overdue() -> bool:

@@ -8,11 +8,14 @@ from __future__ import annotations
 import ctypes
 import os
 import random
+import re
 import signal
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from itertools import repeat
 from pathlib import Path
 
 from flask import Flask
@@ -85,10 +88,20 @@ def hang_in_c() -> None:
     library.pthread_mutex_lock(mutex)
 
 
+def hold() -> None:
+    """Let no Python run, not even what a signal calls: the interpreter stays in C."""
+    deque(repeat(None), maxlen=0)
+
+
+def backtrack() -> None:
+    """Match an expression that takes years, and lets no other thread run meanwhile."""
+    re.fullmatch("(a+)+", "a" * 100 + "b")
+
+
 def declared(queue: str) -> list[Task]:
     """All of them, of one class."""
     kinds: dict[Callable[..., None], Options] = {
-        effect: Options(attempts=50),
+        effect: Options(attempts=50, time_limit=5),
         flaky_effect: Options(attempts=50),
         wait_and_write: Options(time_limit=120),
         die_by: Options(attempts=2),
@@ -96,6 +109,8 @@ def declared(queue: str) -> list[Task]:
         hog: Options(attempts=1, memory_mb=512),
         be_deaf: Options(attempts=1, time_limit=0.2),
         hang_in_c: Options(attempts=1, time_limit=0.2),
+        hold: Options(attempts=1, time_limit=0.2),
+        backtrack: Options(attempts=1, time_limit=0.2),
     }
     return [
         Task(

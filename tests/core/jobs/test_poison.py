@@ -12,6 +12,8 @@ def test_f23_heavy_poison_ends_among_the_dead_with_its_reason(workers: Any) -> N
     workers.enqueue("heavy_hog")
     workers.enqueue("heavy_be_deaf")
     workers.enqueue("heavy_hang_in_c")
+    workers.enqueue("heavy_hold")
+    workers.enqueue("heavy_backtrack")
     workers.enqueue("heavy_effect", 3)
     for kind in ("heavy", "heavy", "scheduler"):
         workers.start(kind)
@@ -21,17 +23,21 @@ def test_f23_heavy_poison_ends_among_the_dead_with_its_reason(workers: Any) -> N
     assert workers.until_dead("heavy_hog").startswith("MemoryError in hog")
     for task in ("heavy_be_deaf", "heavy_hang_in_c"):
         assert "did not stop at its time limit" in workers.until_dead(task)
+    assert "held the interpreter" in workers.until_dead("heavy_hold")
+    assert workers.until_dead("heavy_backtrack").startswith("TaskTimeoutError")
     (row,) = workers.rows("heavy_die_by")
     assert row.attempts == 2
     assert len(workers.effects()) == 3
     assert "task_overdue" in workers.said
     assert "in be_deaf" in workers.said  # where it hangs
+    assert "in hold" in workers.said
 
 
 def test_light_poison_ends_among_the_dead_and_takes_no_neighbour_with_it(workers: Any) -> None:
     workers.enqueue("light_effect", 10)
     workers.enqueue("light_die_by", number=int(signal.SIGSEGV))
     workers.enqueue("light_leave", code=0)
+    workers.enqueue("light_hold")
     workers.start("scheduler")
     running = [workers.start("pool")]
 
@@ -41,14 +47,15 @@ def test_light_poison_ends_among_the_dead_and_takes_no_neighbour_with_it(workers
             running.append(workers.start("pool"))
 
     reasons: dict[str, str] = {}
-    while len(reasons) < 2:
+    while len(reasons) < 3:
         someone()
-        for task in ("light_die_by", "light_leave"):
+        for task in ("light_die_by", "light_leave", "light_hold"):
             (row,) = workers.rows(task)
             if row.dead_at is not None:
                 reasons[task] = row.error
     assert "ended by SIGSEGV" in reasons["light_die_by"]
     assert reasons["light_leave"] == "its process ended with exit code 0"
+    assert "held the interpreter" in reasons["light_hold"]
     while any(row.done_at is None for row in workers.rows("light_effect")):
         someone()
     assert sorted(effect["number"] for effect in workers.effects()) == list(range(10))
