@@ -84,7 +84,7 @@ def test_a_trace_shows_no_local_variable(capsys: pytest.CaptureFixture[str], for
         {"password": "x1y2"},
         {"new_password": "x1y2"},
         {"code": "x1y2"},
-        {"code": 1212},
+        {"code": 121212121212},
         {"access_token": "x1y2"},
         {"Authorization": "x1y2"},
         {"headers": {"Cookie": "x1y2"}},
@@ -99,7 +99,7 @@ def test_secrets_are_blotted_out(lines: Any, fields: dict[str, Any]) -> None:
     logging.getLogger("a").info("e", extra={k: v for k, v in fields.items() if k != "event"})
     text = json.dumps(lines())
     assert MASK in text
-    assert not any(secret in text for secret in ("x1y2", "1212", TOKEN))
+    assert not any(secret in text for secret in ("x1y2", "121212121212", TOKEN))
 
 
 def test_the_rest_stays(lines: Any) -> None:

@@ -352,7 +352,7 @@ def test_codes_and_addresses_of_strangers_do_not_lie_in_clear(
     codes = [row for row in rows if row.startswith("auth_code ")]
     counts = [row for row in rows if row.startswith("auth_attempt ")]
     assert len(codes) == 1
-    assert code not in codes[0]
+    assert code not in codes[0].split()  # digits may stand in any hash
     assert hashlib.sha256(code.encode()).hexdigest() not in codes[0]
     assert len(counts) == 2
     assert "example.com" not in "".join(counts)
