@@ -8,6 +8,7 @@ whose lease ran out.
 from __future__ import annotations
 
 import threading
+import time
 from datetime import UTC, datetime
 
 import structlog
@@ -34,6 +35,8 @@ log = structlog.get_logger(__name__)
 SWEEP_SECONDS = 2.0
 # Wake-ups that wait at most: more would only fill Redis.
 _MOST = 50
+# What was under way when the clock was set back may still commit times of before.
+_UNSETTLED_SECONDS = 60.0
 
 
 class Scheduler:
@@ -42,11 +45,14 @@ class Scheduler:
     def __init__(self) -> None:
         self._inserted: dict[Every | Cron, str] = {}
         self._now = datetime.max.replace(tzinfo=UTC)
+        self._unsettled_until = 0.0
 
     def tick(self) -> None:
         """Insert what has come due and wake workers for what nobody runs."""
         before, self._now = self._now, fetch_value(select(database_now()))
         if self._now < before:
+            self._unsettled_until = time.monotonic() + _UNSETTLED_SECONDS
+        if time.monotonic() < self._unsettled_until:
             after_setback()
         self._insert_due(self._now)
         sweep()

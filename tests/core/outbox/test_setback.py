@@ -52,10 +52,24 @@ def test_work_that_was_due_is_due() -> None:
 def test_a_scheduler_notices_it(monkeypatch: pytest.MonkeyPatch) -> None:
     scheduler = Scheduler()
     scheduler.tick()
+    monkeypatch.setattr(scheduler, "_unsettled_until", 0.0)  # the moments after its start are over
     _made_an_hour_ahead(0)
     scheduler.tick()
     assert claim_any("light") is None  # the clock goes on as it should
     monkeypatch.setattr(scheduler, "_now", scheduler._now + timedelta(hours=1))
+    scheduler.tick()
+    assert claim_any("light") is not None
+
+
+@pytest.mark.usefixtures("enqueued")
+def test_what_commits_times_of_before_a_moment_later_does_not_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scheduler = Scheduler()
+    scheduler.tick()
+    monkeypatch.setattr(scheduler, "_now", scheduler._now + timedelta(hours=1))
+    scheduler.tick()
+    _made_an_hour_ahead(0)
     scheduler.tick()
     assert claim_any("light") is not None
 
