@@ -22,9 +22,11 @@ _WAITING = "state = 'waiting'"
 class Endpoint(Model):
     """An address that is told of events after position ``after`` of the feed, and how it fares.
 
-    Its attempts are made one after the other, each by a task that names its ``turn``: a task of an
+    Its attempts are made one after the other, by a task that names its ``turn``: a task of an
     earlier turn has nothing to do. ``turn_at`` is when the task of this turn is due; null means
     that nothing waits. No attempt is made before ``closed_until``, whichever delivery is due.
+    ``seen_at`` is when these times were last looked at: by an earlier one the clock is known that
+    was set back since.
     """
 
     __tablename__ = "webhooks_endpoint"
@@ -45,6 +47,7 @@ class Endpoint(Model):
     closed_until: Mapped[datetime | None]
     turn: Mapped[int]
     turn_at: Mapped[datetime | None]
+    seen_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
 
 

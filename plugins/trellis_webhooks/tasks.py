@@ -17,7 +17,7 @@ def follow() -> None:
 # Low: whoever waits for a receiver lets others go first.
 @task(priority="low")
 def attempt(endpoint_id: str, turn: int) -> None:
-    """Make the next attempt at an endpoint."""
+    """Take an endpoint's turn."""
     services.attempt(UUID(endpoint_id), turn)
 
 

@@ -5,7 +5,7 @@ the database beside it, or the cloud's metadata (OWASP API7:2023). So the addres
 its name was resolved, and the connection goes to the very address that was checked.
 """
 
-from trellis.outgoing.client import Answer, check_url, post
+from trellis.outgoing.client import Answer, caller, check_url
 from trellis.outgoing.errors import NoAnswer, OutgoingError, TargetRefused
 
-__all__ = ["Answer", "NoAnswer", "OutgoingError", "TargetRefused", "check_url", "post"]
+__all__ = ["Answer", "NoAnswer", "OutgoingError", "TargetRefused", "caller", "check_url"]

@@ -1,62 +1,64 @@
-"""The call itself: one request on a fresh connection, no redirect, no proxy, bounded in all."""
+"""The calls themselves: no redirect, no proxy, bounded in all, one connection after the other."""
 
 from __future__ import annotations
 
-import queue
-import socket
 import ssl
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 
 import httpcore2
 import httpx2
 
 import trellis
+from trellis.jobs.limits import leave_turn
 from trellis.outgoing.client import Answer
-from trellis.outgoing.connection import CheckedNetwork, Deadline
+from trellis.outgoing.connection import CheckedNetwork, Resolver, system_resolver
 from trellis.outgoing.errors import NoAnswer
-from trellis.outgoing.targets import Exceptions, Target, parse, permitted
-
-Resolver = Callable[[str, int], Sequence[str]]
-
-_MOST_ADDRESSES = 4
-
-
-def system_resolver(host: str, port: int) -> Sequence[str]:
-    """The addresses of a name, as the machine resolves it."""
-    return [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+from trellis.outgoing.targets import Exceptions, Target, parse
 
 
 class Caller:
-    """Calls with given exceptions and a given resolver."""
+    """Calls with given exceptions and a given resolver.
+
+    A connection is kept for the next call of the same origin; each new one is resolved and checked.
+    """
 
     def __init__(self, exceptions: Exceptions, resolver: Resolver = system_resolver) -> None:
-        self._exceptions = exceptions
-        self._resolver = resolver
+        self._network = CheckedNetwork(exceptions, resolver)
+        self._pool = httpcore2.ConnectionPool(
+            ssl_context=tls_context(), max_connections=1, network_backend=self._network
+        )
+
+    def close(self) -> None:
+        """Close what is kept."""
+        self._pool.close()
 
     def post(
-        self, url: str, body: bytes, headers: Mapping[str, str], *, seconds: float, most_bytes: int
+        self,
+        url: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        seconds: float = 10.0,
+        most_bytes: int = 64 * 1024,
     ) -> Answer:
-        """See `trellis.outgoing.post`."""
-        deadline = Deadline(seconds)
+        """POST to an address that a user has given; the answer may be any, a redirect included.
+
+        Takes ``seconds`` at most, from the name's resolution to the answer's end. Raises
+        TargetRefused before anything is sent, and NoAnswer. It may arrive twice: what a kept
+        connection swallowed as it ended is sent once more.
+        """
+        leave_turn()
         target = parse(url)
-        addresses = permitted(target, self._resolve(target, deadline), self._exceptions)
-        network = CheckedNetwork(addresses[:_MOST_ADDRESSES], deadline)
+        self._network.begin(target, seconds)
         try:
-            with (
-                httpcore2.ConnectionPool(
-                    ssl_context=tls_context(), network_backend=network
-                ) as pool,
-                pool.stream(
-                    "POST", _url(target), headers=_headers(target, headers), content=body
-                ) as response,
-            ):
-                answered = {
-                    name.decode("latin-1").lower(): value.decode("latin-1")
-                    for name, value in response.headers
-                }
-                return Answer(response.status, answered, _read(response, most_bytes))
+            try:
+                return self._exchange(target, body, headers, most_bytes)
+            except (httpcore2.NetworkError, httpcore2.ProtocolError):
+                if self._network.connected:
+                    raise
+                # A server may end an idle connection at any moment (RFC 9112, section 9.3.1).
+                return self._exchange(target, body, headers, most_bytes)
         except httpcore2.TimeoutException:
             raise NoAnswer("did not answer in time") from None
         except httpcore2.NetworkError as error:
@@ -64,24 +66,17 @@ class Caller:
         except httpcore2.ProtocolError:
             raise NoAnswer("did not answer as HTTP asks") from None
 
-    def _resolve(self, target: Target, deadline: Deadline) -> Sequence[str]:
-        """Resolve in a thread: nothing else can bound how long the system's resolver takes."""
-        outcome: queue.SimpleQueue[Sequence[str]] = queue.SimpleQueue()
-
-        def resolve() -> None:
-            try:
-                outcome.put(self._resolver(target.host, target.port))
-            except (OSError, UnicodeError):
-                outcome.put([])
-
-        threading.Thread(target=resolve, daemon=True).start()
-        try:
-            resolved = outcome.get(timeout=deadline.left())
-        except queue.Empty:
-            raise NoAnswer("has a name that could not be resolved in time") from None
-        if not resolved:
-            raise NoAnswer("has a name that cannot be resolved")
-        return resolved
+    def _exchange(
+        self, target: Target, body: bytes, headers: Mapping[str, str], most_bytes: int
+    ) -> Answer:
+        with self._pool.stream(
+            "POST", _url(target), headers=_headers(target, headers), content=body
+        ) as response:
+            answered = {
+                name.decode("latin-1").lower(): value.decode("latin-1")
+                for name, value in response.headers
+            }
+            return Answer(response.status, answered, _read(response, most_bytes))
 
 
 @lru_cache(maxsize=1)
@@ -104,7 +99,6 @@ def _headers(target: Target, headers: Mapping[str, str]) -> list[tuple[bytes | s
         ("host", target.authority),
         ("user-agent", f"Trellis/{trellis.__version__}"),
         ("accept-encoding", "identity"),
-        ("connection", "close"),
         *headers.items(),
     ]
 

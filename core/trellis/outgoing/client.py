@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from trellis.outgoing.targets import Exceptions, check_text
 from trellis.settings import Settings
+
+if TYPE_CHECKING:
+    from trellis.outgoing.call import Caller
 
 
 @dataclass(frozen=True)
@@ -29,23 +34,14 @@ def check_url(url: str) -> None:
     check_text(url, _exceptions())
 
 
-def post(
-    url: str,
-    body: bytes,
-    headers: Mapping[str, str],
-    *,
-    seconds: float = 10.0,
-    most_bytes: int = 64 * 1024,
-) -> Answer:
-    """POST to an address that a user has given; the answer may be any, a redirect included.
+def caller() -> closing[Caller]:
+    """Calls to addresses that users have given, in a ``with`` block at whose end it hangs up.
 
-    Takes ``seconds`` at most, from the name's resolution to the answer's end. Raises TargetRefused
-    before anything is sent, and NoAnswer. Private addresses and http:// are refused, but for those
-    in the setting ``outgoing_allow``.
+    Private addresses and http:// are refused, but for those in the setting ``outgoing_allow``.
     """
     from trellis.outgoing.call import Caller
 
-    return Caller(_exceptions()).post(url, body, headers, seconds=seconds, most_bytes=most_bytes)
+    return closing(Caller(_exceptions()))
 
 
 def _exceptions() -> Exceptions:

@@ -6,42 +6,55 @@ seconds would hold its caller for ever.
 
 from __future__ import annotations
 
+import queue
+import socket
 import ssl
+import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import httpcore2
 
 from trellis.outgoing.errors import NoAnswer
-from trellis.outgoing.targets import IPAddress
+from trellis.outgoing.targets import Exceptions, Target, permitted
 
+Resolver = Callable[[str, int], Sequence[str]]
+
+_MOST_ADDRESSES = 4
 _WRITE_BYTES = 16 * 1024
 
 
-class Deadline:
-    """A moment after which nothing more is waited for."""
-
-    def __init__(self, seconds: float) -> None:
-        self._at = time.monotonic() + seconds
-
-    def left(self) -> float:
-        """Seconds until then. Raises NoAnswer when it has passed."""
-        left = self._at - time.monotonic()
-        if left <= 0:
-            raise NoAnswer("did not answer in time")
-        return left
+def system_resolver(host: str, port: int) -> Sequence[str]:
+    """The addresses of a name, as the machine resolves it."""
+    return [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
 class CheckedNetwork(httpcore2.NetworkBackend):
-    """Connects to one of the given addresses, whatever name it is asked for.
+    """Resolves and checks for each connection, and connects to an address that passed.
 
-    The name is only what the certificate must say, and what stands in the request.
+    The name is then only what the certificate must say, and what stands in the request.
     """
 
-    def __init__(self, addresses: Sequence[IPAddress], deadline: Deadline) -> None:
-        self._addresses = addresses
-        self._deadline = deadline
+    connected = False
+    """Whether a connection was made since `begin`."""
+
+    def __init__(self, exceptions: Exceptions, resolver: Resolver) -> None:
+        self._exceptions = exceptions
+        self._resolver = resolver
+
+    def begin(self, target: Target, seconds: float) -> None:
+        """From now on connections are for this target, and nothing takes longer than so long."""
+        self._target = target
+        self._ends_at = time.monotonic() + seconds
+        self.connected = False
+
+    def left(self) -> float:
+        """Seconds until the deadline. Raises NoAnswer when it has passed."""
+        left = self._ends_at - time.monotonic()
+        if left <= 0:
+            raise NoAnswer("did not answer in time")
+        return left
 
     def connect_tcp(
         self,
@@ -51,35 +64,55 @@ class CheckedNetwork(httpcore2.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
-        untried = len(self._addresses)
-        for address in self._addresses:
-            share = self._deadline.left() / untried
-            untried -= 1
+        self.connected = True
+        addresses = permitted(self._target, self._resolve(), self._exceptions)[:_MOST_ADDRESSES]
+        while True:
+            address, *addresses = addresses
+            share = self.left() / (1 + len(addresses))
             try:
                 stream = httpcore2.SyncBackend().connect_tcp(
                     str(address), port, share, local_address, socket_options
                 )
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
-                if not untried:
+                if not addresses:
                     raise
             else:
-                return _BoundedStream(stream, self._deadline)
-        raise NoAnswer("has no address")
+                return _BoundedStream(stream, self)
+
+    def _resolve(self) -> Sequence[str]:
+        """Resolve in a thread: nothing else can bound how long the system's resolver takes."""
+        outcome: queue.SimpleQueue[Sequence[str]] = queue.SimpleQueue()
+        target = self._target
+
+        def resolve() -> None:
+            try:
+                outcome.put(self._resolver(target.host, target.port))
+            except (OSError, UnicodeError):
+                outcome.put([])
+
+        threading.Thread(target=resolve, daemon=True).start()
+        try:
+            resolved = outcome.get(timeout=self.left())
+        except queue.Empty:
+            raise NoAnswer("has a name that could not be resolved in time") from None
+        if not resolved:
+            raise NoAnswer("has a name that cannot be resolved")
+        return resolved
 
 
 class _BoundedStream(httpcore2.NetworkStream):
-    """A stream that waits until the deadline and never longer."""
+    """A stream that waits until its network's deadline and never longer."""
 
-    def __init__(self, stream: httpcore2.NetworkStream, deadline: Deadline) -> None:
+    def __init__(self, stream: httpcore2.NetworkStream, network: CheckedNetwork) -> None:
         self._stream = stream
-        self._deadline = deadline
+        self._network = network
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, self._deadline.left())
+        return self._stream.read(max_bytes, self._network.left())
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         for start in range(0, len(buffer), _WRITE_BYTES):
-            self._stream.write(buffer[start : start + _WRITE_BYTES], self._deadline.left())
+            self._stream.write(buffer[start : start + _WRITE_BYTES], self._network.left())
 
     def close(self) -> None:
         self._stream.close()
@@ -90,8 +123,8 @@ class _BoundedStream(httpcore2.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore2.NetworkStream:
-        stream = self._stream.start_tls(ssl_context, server_hostname, self._deadline.left())
-        return _BoundedStream(stream, self._deadline)
+        stream = self._stream.start_tls(ssl_context, server_hostname, self._network.left())
+        return _BoundedStream(stream, self._network)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)

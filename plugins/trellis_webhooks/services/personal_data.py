@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from sqlalchemy import delete, select, update
 
-from trellis.db import fetch_all
+from trellis.db import Found, fetch_all
 from trellis.unit_of_work import unit_of_work
 from trellis_webhooks.models import Delivery, Endpoint
 
 
 def export_user(user_id: UUID) -> Mapping[str, Any]:
-    """Events about the person that were sent to others, and the person's own endpoints."""
+    """Events about the person that were sent to others, and the person's own endpoints.
+
+    Of a receiver it names the host alone: the rest of its address may be what keeps strangers out.
+    """
     deliveries = fetch_all(
         select(Delivery.event_id, Delivery.type, Delivery.data, Delivery.created_at, Endpoint.url)
         .join(Endpoint, Endpoint.id == Delivery.endpoint_id)
@@ -27,10 +31,10 @@ def export_user(user_id: UUID) -> Mapping[str, Any]:
         .where(Endpoint.owner_id == user_id)
         .order_by(Endpoint.id)
     )
-    return {
-        name: [{key: _plain(value) for key, value in row._mapping.items()} for row in rows]
-        for name, rows in {"deliveries": deliveries, "endpoints": endpoints}.items()
-    }
+    told = [_plain(row) for row in deliveries]
+    for one in told:
+        one["receiver"] = urlsplit(one.pop("url")).hostname
+    return {"deliveries": told, "endpoints": [_plain(row) for row in endpoints]}
 
 
 def erase_user(user_id: UUID) -> Mapping[str, int]:
@@ -55,7 +59,11 @@ def erase_user(user_id: UUID) -> Mapping[str, int]:
     return {"deliveries": len(deliveries), "owned_endpoints": len(endpoints)}
 
 
-def _plain(value: Any) -> Any:
+def _plain(row: Found) -> dict[str, Any]:
+    return {name: _text(value) for name, value in row._mapping.items()}
+
+
+def _text(value: Any) -> Any:
     if isinstance(value, UUID):
         return str(value)
     return value.isoformat() if isinstance(value, datetime) else value

@@ -1,13 +1,14 @@
-"""Whose attempt is next: the attempts of one endpoint come one after the other, each its own task.
+"""Whose turn is next: an endpoint has one turn at a time, each its own task, to make attempts.
 
-So an endpoint holds one worker at most, and between two of its attempts others have their turn.
+So an endpoint holds one worker at most, and between two of its turns others have theirs.
 """
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from trellis.contracts import Messenger, port_or_none
 from trellis.db import database_now, fetch_all, fetch_value
@@ -18,6 +19,9 @@ from trellis_webhooks.models import WAITING, Delivery, Endpoint
 
 _LOST_SECONDS = 300.0
 """A turn that is overdue for so long has lost its task."""
+
+# Clocks tell the times of one moment apart by this much at most.
+_TOLERANCE = timedelta(seconds=1)
 
 
 def locked(uow: UnitOfWork, endpoint_id: UUID) -> Endpoint | None:
@@ -34,6 +38,7 @@ def locked(uow: UnitOfWork, endpoint_id: UUID) -> Endpoint | None:
 def take_turn(uow: UnitOfWork, endpoint: Endpoint) -> None:
     """Have the next attempt made when it is due, unless a task is to make it by then already."""
     uow.session.flush()
+    now = note_time(uow, endpoint)
     due = fetch_value(
         select(func.min(Delivery.next_attempt_at)).where(
             Delivery.endpoint_id == endpoint.id, Delivery.state == WAITING
@@ -42,7 +47,6 @@ def take_turn(uow: UnitOfWork, endpoint: Endpoint) -> None:
     if due is None or not endpoint.enabled:
         endpoint.turn_at = None
         return
-    now = fetch_value(select(database_now()))
     at = max(due, endpoint.closed_until or due, now)
     if endpoint.turn_at is not None and endpoint.turn_at <= at:
         return
@@ -54,6 +58,31 @@ def take_turn(uow: UnitOfWork, endpoint: Endpoint) -> None:
         endpoint_id=str(endpoint.id),
         turn=endpoint.turn,
     )
+
+
+def note_time(uow: UnitOfWork, endpoint: Endpoint, passed: datetime | None = None) -> datetime:
+    """The database's time; when its clock was set back, what waits is due that much earlier.
+
+    That is known by the time that was seen last, or by one that has come already (``passed``).
+    """
+    now: datetime = fetch_value(select(database_now()))
+    back = max(filter(None, (endpoint.seen_at, passed)), default=now) - now
+    if back > _TOLERANCE:
+        ahead = fetch_all(
+            select(Delivery.id, Delivery.next_attempt_at).where(
+                Delivery.endpoint_id == endpoint.id,
+                Delivery.state == WAITING,
+                Delivery.next_attempt_at > now,
+            )
+        )
+        if ahead:
+            moved = [{"id": row.id, "next_attempt_at": row.next_attempt_at - back} for row in ahead]
+            uow.session.execute(update(Delivery), moved)
+        for name in ("turn_at", "closed_until"):
+            if (moment := getattr(endpoint, name)) is not None:
+                setattr(endpoint, name, moment - back)
+    endpoint.seen_at = now
+    return now
 
 
 def reopen(uow: UnitOfWork, endpoint: Endpoint) -> None:

@@ -29,7 +29,7 @@ well = saying(OK)
 
 
 class Talker:
-    """Listens on a loopback address; ``requests`` are what came in, one for each connection."""
+    """Listens on a loopback address; ``requests`` are what came in first on each connection."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Talker:
                     self._converse(secured)
 
     def _converse(self, connection: socket.socket) -> None:
-        self.requests.append(_read(connection))
+        self.requests.append(read(connection))
         self._speak(connection)
         connection.shutdown(socket.SHUT_WR)  # an orderly end, so that what was said arrives
         while connection.recv(65536):
@@ -87,7 +87,7 @@ class Talker:
         return speak
 
 
-def _read(connection: socket.socket) -> bytes:
+def read(connection: socket.socket) -> bytes:
     """One request with its body; what is no HTTP is not waited for."""
     text = connection.recv(65536)
     if not text.startswith(b"POST "):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 from flask import Flask
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, event, select, update
 from tests.plugins.webhooks.receiver import Receiver
 
 from trellis.db import fetch_all, fetch_one, new_id
+from trellis.db.base import db
 from trellis.outbox.models import OutboxRow
 from trellis.runtime import Runtime
 from trellis.unit_of_work import unit_of_work
@@ -69,7 +71,10 @@ def happen(app_context: None) -> Callable[..., list[UUID]]:
 
 @pytest.fixture
 def pass_time(app_context: None) -> Callable[..., None]:
-    """``pass_time(hours=5)`` moves all that waits, and what is remembered, into the past."""
+    """``pass_time(hours=5)`` moves all that waits, and what is remembered, into the past.
+
+    A negative time moves it into the future: so it looks when the database's clock was set back.
+    """
 
     def move(**by: float) -> None:
         with unit_of_work() as uow:
@@ -89,9 +94,9 @@ def pass_time(app_context: None) -> Callable[..., None]:
 
 
 _TIMES: dict[Any, tuple[str, ...]] = {
-    Endpoint: ("failing_since", "closed_until", "turn_at", "previous_until"),
+    Endpoint: ("failing_since", "closed_until", "turn_at", "seen_at", "previous_until"),
     Delivery: ("next_attempt_at", "created_at"),
-    OutboxRow: ("due_at",),
+    OutboxRow: ("due_at", "created_at"),
 }
 
 
@@ -133,3 +138,21 @@ def attempts(app_context: None) -> Callable[[], list[Any]]:
     """``attempts()`` are the rows, the oldest first."""
     columns = select(Attempt.delivery_id, Attempt.status, Attempt.error, Attempt.duration_ms)
     return lambda: list(fetch_all(columns.order_by(Attempt.id)))
+
+
+@pytest.fixture
+def dies_at_commit(app_context: None) -> Callable[[], Any]:
+    """``with dies_at_commit():`` loses the connection in place of the next commit."""
+
+    @contextmanager
+    def dying() -> Iterator[None]:
+        def die(_connection: Any) -> None:
+            raise ConnectionAbortedError
+
+        event.listen(db.engine, "commit", die)
+        try:
+            yield
+        finally:
+            event.remove(db.engine, "commit", die)
+
+    return dying

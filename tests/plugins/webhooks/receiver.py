@@ -39,13 +39,17 @@ class Answers:
 
 
 class Receiver(ThreadingHTTPServer):
-    """Listens on a port of its own; ``calls`` are the requests so far, in order."""
+    """Listens on a port of its own; ``calls`` are the requests so far, in order.
+
+    ``connections`` counts those on which they came: each is kept, as long as the caller likes.
+    """
 
     daemon_threads = True
     block_on_close = False
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
+        self.connections = 0
         self.closed = threading.Event()
         self.answers: dict[str, Answers] = {}
         self.default = Answers()
@@ -61,12 +65,17 @@ class Receiver(ThreadingHTTPServer):
         self.shutdown()
         self.server_close()
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.connections += 1
+        super().process_request(request, client_address)
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A caller that hangs up is no news."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: Receiver
+    protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
 import pytest
 from flask import Flask
-from sqlalchemy import event, select, update
+from sqlalchemy import select, update
 from tests.plugins.webhooks.receiver import Receiver
 
 from trellis.db import fetch_value
-from trellis.db.base import db
 from trellis.feed import head
 from trellis.feed.sequencer import sequence
 from trellis.unit_of_work import unit_of_work
@@ -136,21 +134,3 @@ def test_each_event_of_many_writers_comes_once(
 def test_a_pattern_means_what_it_says(pattern: str, meant: bool) -> None:
     assert wants([pattern], "media.asset_ready/1") is meant
     assert wants(["auth.*", pattern], "media.asset_ready/1") is meant
-
-
-@pytest.fixture
-def dies_at_commit(app_context: None) -> Callable[[], Any]:
-    """``with dies_at_commit():`` loses the connection in place of the next commit."""
-
-    @contextmanager
-    def dying() -> Iterator[None]:
-        def die(_connection: Any) -> None:
-            raise ConnectionAbortedError
-
-        event.listen(db.engine, "commit", die)
-        try:
-            yield
-        finally:
-            event.remove(db.engine, "commit", die)
-
-    return dying

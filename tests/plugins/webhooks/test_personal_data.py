@@ -28,6 +28,9 @@ def test_deliveries_of_a_person_are_given_out_and_erased(
     run_tasks()
     exported = services.export_user(ada)["deliveries"]
     assert {one["data"]["user_id"] for one in exported} == {str(ada)}
+    # An address may hold the receiver's secrets: of it a person learns who was told.
+    assert {one["receiver"] for one in exported} == {"127.0.0.1"}
+    assert "/hook" not in str(exported)
     assert services.erase_user(ada) == {"deliveries": 2, "owned_endpoints": 0}
     assert services.erase_user(ada) == {"deliveries": 0, "owned_endpoints": 0}
     assert len(deliveries()) == len(attempts()) == 1
