@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+import structlog
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.engine import Row
 
 from trellis.db.reads import fetch_all, fetch_one, fetch_value
 from trellis.errors import ResyncRequired
 from trellis.feed.models import FeedEntry, FeedHead
+
+log = structlog.get_logger(__name__)
 
 MOST = 500
 """Entries that one read returns at most."""
@@ -49,26 +52,31 @@ def changes(cursor: int, audiences: Collection[str], limit: int = MOST) -> Chang
     newest = head()
     if cursor > newest:
         raise ResyncRequired(reason="unknown", cursor=str(newest))
-    entries = fetch_all(
-        _ENTRIES.where(
-            FeedEntry.position > cursor,
-            FeedEntry.position <= newest,
-            FeedEntry.audience.in_(audiences),
-        ).limit(limit)
-    )
+    found = _page(cursor, newest, limit, FeedEntry.audience.in_(audiences))
     # After the entries: some of them may have been trimmed while they were read.
     if cursor < _trimmed():
         raise ResyncRequired(reason="too_old", cursor=str(newest))
-    more = len(entries) == limit
-    return Changes(entries, entries[-1].position if more else newest, more)
+    return found
 
 
-def entries_between(low: int, high: int) -> Sequence[Row[Any]]:
-    """All entries above ``low`` and up to ``high``, whoever may see them, in order.
+def entries_between(low: int, high: int, limit: int = MOST) -> Changes:
+    """The entries above ``low`` and up to ``high``, whoever may see them: for those who follow.
 
-    Positions have no gaps, so there are at most ``high - low``; fewer when some were erased.
+    What has left the feed before they came to it, by age or by a restore of the database, is told
+    in the log (`feed_entries_missed`), by the positions after which and up to which it stood.
     """
-    return fetch_all(_ENTRIES.where(FeedEntry.position > low, FeedEntry.position <= high))
+    found = _page(low, high, limit)
+    following = found.entries[0].position if found.entries else high + 1
+    if low + 1 < following and low < (trimmed := _trimmed()):
+        log.warning("feed_entries_missed", after=low, until=min(trimmed, following - 1))
+    return found
+
+
+def _page(low: int, high: int, limit: int, *conditions: ColumnElement[bool]) -> Changes:
+    between = _ENTRIES.where(FeedEntry.position > low, FeedEntry.position <= high, *conditions)
+    entries = fetch_all(between.limit(limit))
+    more = len(entries) == limit
+    return Changes(entries, entries[-1].position if more else high, more)
 
 
 def entries_after(position: int, limit: int) -> Sequence[Row[Any]]:

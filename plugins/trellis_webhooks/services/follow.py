@@ -36,10 +36,10 @@ def follow() -> None:
             .execution_options(populate_existing=True)
         ).all()
         start = max(position, min((endpoint.after for endpoint in endpoints), default=newest))
-        until = min(start + _AT_ONCE, newest)
-        _deliver(uow, endpoints, entries_between(start, until))
-        uow.session.execute(update(Cursor).values(position=until))
-        if until < newest:
+        found = entries_between(start, newest, _AT_ONCE)
+        _deliver(uow, endpoints, found.entries)
+        uow.session.execute(update(Cursor).values(position=found.cursor))
+        if found.more:
             uow.enqueue("webhooks.follow")
 
 

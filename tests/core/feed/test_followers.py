@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import pytest
 from flask import Flask
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select, update
 
 from trellis.db import fetch_value
 from trellis.events import Event
+from trellis.feed import entries_between, head, retention
+from trellis.feed.models import FeedEntry, FeedHead
 from trellis.feed.sequencer import sequence
 from trellis.outbox.models import OutboxRow
 from trellis.runtime import Runtime
@@ -43,6 +45,17 @@ def follower(
     monkeypatch.setattr(runtime, "followers", [name])
     yield name
     del runtime.event_types[StoneThrown]
+
+
+@pytest.fixture
+def told(caplog: pytest.LogCaptureFixture) -> Callable[[], list[Any]]:
+    """``told()`` gives what the log says of entries that were missed."""
+
+    def told() -> list[Any]:
+        lines = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
+        return [line for line in lines if line["event"] == "feed_entries_missed"]
+
+    return told
 
 
 def _throw(count: int) -> None:
@@ -94,3 +107,57 @@ def test_the_test_kit_runs_followers_and_names_only_what_a_call_asked_for(
         assert outbox() == []
         assert run_tasks() == []
         assert fetch_value(select(OutboxRow.done_at).where(OutboxRow.task == follower))
+
+
+def test_a_follower_is_told_once_what_left_the_feed_before_it_came(
+    app_context: None, follower: str, told: Callable[[], list[Any]]
+) -> None:
+    _throw(5)
+    sequence()
+    assert [entry.position for entry in entries_between(0, head(), 2).entries] == [1, 2]
+    retention.trim(keep_seconds=-60)
+    _throw(3)
+    sequence()
+    found = entries_between(2, head(), 2)
+    assert ([entry.position for entry in found.entries], found.cursor, found.more) == (
+        [6, 7],
+        7,
+        True,
+    )
+    found = entries_between(found.cursor, head(), 2)
+    assert ([entry.position for entry in found.entries], found.more) == ([8], False)
+    assert [(line["after"], line["until"]) for line in told()] == [(2, 5)]
+
+
+def test_a_follower_that_has_seen_what_left_is_told_nothing(
+    app_context: None, follower: str, told: Callable[[], list[Any]]
+) -> None:
+    _throw(5)
+    sequence()
+    retention.trim(keep_seconds=-60)
+    _throw(2)
+    assert entries_between(5, head()).entries == []
+    sequence()
+    assert len(entries_between(5, head()).entries) == 2
+    with unit_of_work() as uow:  # an erasure
+        uow.session.execute(delete(FeedEntry).where(FeedEntry.position == 6))
+    assert [entry.position for entry in entries_between(5, head()).entries] == [7]
+    assert told() == []
+
+
+def test_a_follower_passes_the_gap_of_a_restore_in_one_step(
+    app_context: None, follower: str, told: Callable[[], list[Any]]
+) -> None:
+    _throw(3)
+    sequence()
+    above = 1_700_000_000_000_000
+    with unit_of_work() as uow:
+        uow.session.execute(update(FeedHead).values(position=above, trimmed=above))
+    _throw(1)
+    sequence()
+    found = entries_between(1, head(), 2)
+    assert [entry.position for entry in found.entries] == [2, 3]
+    found = entries_between(found.cursor, head(), 2)
+    assert [entry.position for entry in found.entries] == [above + 1]
+    assert not found.more
+    assert [(line["after"], line["until"]) for line in told()] == [(3, above)]
