@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import redis.asyncio
@@ -106,22 +107,18 @@ class Hub:
         while True:
             self._woken.clear()
             try:
-                given = await self._read_on()
+                if await self._read_on():
+                    self._woken.set()  # what came while we sequenced had nobody else to do it
+                    await self._announce()
+                    await asyncio.sleep(_BREATH_SECONDS)
+                self._away = False
             except Exception as error:  # noqa: BLE001 (the database may be away; later, then)
                 # At the first start of all the tables are made while the streams come up.
                 if self._known.is_set() and not self._away:
                     log.warning("feed_not_read", error=type(error).__name__)
                 self._away = True
-            else:
-                self._away = False
-                if given:
-                    self._woken.set()  # what came while we sequenced had nobody else to do it
-                    await self._announce()
-                    await asyncio.sleep(_BREATH_SECONDS)
-            try:
+            with suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), _POLL_SECONDS)
-            except TimeoutError:
-                continue
 
     async def _read_on(self) -> int:
         """Hand out what is new; returns to how many entries we gave their positions."""
@@ -162,7 +159,10 @@ class Hub:
             except TimeoutError:
                 continue
             except (RedisError, OSError):
-                await asyncio.sleep(_POLL_SECONDS)
+                pass
+            except Exception:  # deaf for ever, each entry would wait for the next look
+                log.exception("wake_ups_not_heard")
+            await asyncio.sleep(_POLL_SECONDS)
 
     async def _ping(self) -> None:
         while True:

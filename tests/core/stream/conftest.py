@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -12,6 +13,9 @@ from uuid import UUID
 
 import pytest
 from flask import Flask
+from tests.core.stream.rig import Rig
+from tests.processes import PATIENCE
+from tests.servers import RedisServer
 
 from trellis.db import new_id
 from trellis.events import Event, user_audience
@@ -20,6 +24,9 @@ from trellis.feed.sequencer import sequence
 from trellis.runtime import Runtime
 from trellis.stream.asgi import PATH, Application, Scope, Streams
 from trellis.stream.connection import Message
+from trellis.testing.databases import PostgreSQLDatabase
+from trellis.testing.environment import Environment
+from trellis.testing.postgresql import DURABLE, PostgreSQL
 from trellis.unit_of_work import unit_of_work
 
 SECONDS = 20.0
@@ -250,3 +257,35 @@ def play(app: Flask) -> Callable[..., None]:
 @pytest.fixture
 def ada() -> UUID:
     return new_id()
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    directory = tmp_path_factory.mktemp("streams")
+    server, redis = PostgreSQL(DURABLE), RedisServer(directory / "redis")
+    server.start()
+    redis.start()
+    rig = None
+    try:
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            Environment.started(directory / "var", PostgreSQLDatabase(server.url())) as environment,
+        ):
+            patch.setenv("TRELLIS_REDIS_URL", redis.url())
+            rig = Rig(environment.app, server, redis, directory / "streams.log")
+            yield rig
+    finally:
+        if rig is not None:
+            for process in (rig.first, rig.second):
+                process.process.kill()
+                process.process.wait(PATIENCE)
+        redis.kill()
+        server.close()
+        gc.collect()
+
+
+@pytest.fixture
+def rig(installed: Rig) -> Iterator[Rig]:
+    yield installed
+    while installed.followers:
+        installed.followers.pop().close()

@@ -6,6 +6,7 @@ import http.client
 import json
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
@@ -41,10 +42,14 @@ class Follower:
         """Whether it ended in the midst instead of in good order."""
         self._thread = threading.Thread(target=self._read, daemon=True)
 
-    def read(self) -> Follower:
-        """Begin to read, and wait for the opening."""
+    def begin(self) -> None:
+        """Begin to read what comes."""
         assert self.status == 200, self._response.read()
         self._thread.start()
+
+    def read(self) -> Follower:
+        """Begin to read, and wait for the opening."""
+        self.begin()
         until(lambda: self.cursor >= 0 and self._opened, "the opening of a stream")
         return self
 
@@ -86,3 +91,46 @@ class Follower:
     def _take(self, data: dict[str, Any]) -> None:
         if data["type"] == "core.note_written/1":
             self.numbers.append(data["payload"]["number"])
+
+
+class Wanderer:
+    """A phone that comes back with its cursor, to one process or the other, until it is closed."""
+
+    def __init__(self, urls: Callable[[], list[str]], token: str) -> None:
+        self._urls, self._token = urls, token
+        self._followers: list[Follower] = []
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._wander, daemon=True)
+        self._thread.start()
+
+    @property
+    def numbers(self) -> list[int]:
+        """Of the notes that came, in their order."""
+        return [number for follower in self._followers for number in follower.numbers]
+
+    def close(self) -> None:
+        """Hang up for good."""
+        self._closed.set()
+        self._thread.join(PATIENCE)
+        for follower in self._followers:
+            follower.close()
+
+    def _wander(self) -> None:
+        cursor = turn = 0
+        while not self._closed.is_set():
+            turn += 1
+            urls = self._urls()
+            try:
+                follower = Follower(urls[turn % len(urls)], self._token, cursor)
+            except (OSError, http.client.HTTPException):
+                self._closed.wait(0.05)  # nobody listens there now
+                continue
+            if follower.status != 200:
+                follower.close()
+                self._closed.wait(0.05)
+                continue
+            self._followers.append(follower)
+            follower.begin()
+            while not (follower.ended.wait(0.05) or self._closed.is_set()):
+                pass
+            cursor = max(cursor, follower.cursor)

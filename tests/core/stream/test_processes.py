@@ -2,159 +2,18 @@
 
 from __future__ import annotations
 
-import gc
-import os
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar, Literal
-from uuid import UUID
 
 import httpx2
 import pytest
-from flask import Flask
 from tests.core.stream.follower import Follower
-from tests.processes import PATIENCE, free_port, until
-from tests.servers import RedisServer
-
-from trellis.contracts import Identity, port
-from trellis.events import Event, user_audience
-from trellis.testing.databases import PostgreSQLDatabase
-from trellis.testing.environment import Environment
-from trellis.testing.postgresql import DURABLE, PostgreSQL
-from trellis.unit_of_work import unit_of_work
-from trellis_auth import factories
-from trellis_auth.services import endings
+from tests.core.stream.rig import Rig
+from tests.processes import PATIENCE, until
 
 # What a killed server leaves open in the driver is found when the garbage is collected.
 pytestmark = pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
 )
-
-
-@dataclass(frozen=True)
-class NoteWritten(Event):
-    """An event of these tests; ``text`` may be long."""
-
-    resource: ClassVar[str] = "note"
-    operation: ClassVar[Literal["created"]] = "created"
-    number: int
-    reader_id: UUID
-    text: str = ""
-
-    def resource_id(self) -> str:
-        return str(self.number)
-
-    def audience(self) -> str:
-        return user_audience(self.reader_id)
-
-
-class Process:
-    """One `trellis stream`."""
-
-    def __init__(self, log: Path, redis: RedisServer, public_url: str) -> None:
-        number = free_port()
-        self.url = f"http://127.0.0.1:{number}"
-        environ = {
-            **os.environ,
-            "TRELLIS_PORT": str(number),
-            "TRELLIS_PUBLIC_URL": public_url,  # who issued the tokens
-            "TRELLIS_REDIS_URL": redis.url(),
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        }
-        with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "trellis", "stream"],
-                env=environ,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-
-    def ready(self) -> bool:
-        assert self.process.poll() is None
-        with suppress(httpx2.TransportError):
-            return httpx2.get(f"{self.url}/health/live").status_code == 200
-        return False
-
-    def stop(self) -> int:
-        """What an upgrade does; returns the exit code."""
-        self.process.terminate()
-        return self.process.wait(PATIENCE)
-
-
-class Rig:
-    """The servers, two stream processes, and people who write and read."""
-
-    def __init__(self, app: Flask, server: PostgreSQL, redis: RedisServer, log: Path) -> None:
-        self.app, self.server, self.redis, self._log = app, server, redis, log
-        app.extensions["trellis"].event_types[NoteWritten] = "core.note_written/1"
-        self.first, self.second = self.start(), self.start()
-        until(lambda: self.first.ready() and self.second.ready(), "two stream processes")
-        self.followers: list[Follower] = []
-
-    def start(self) -> Process:
-        core = self.app.extensions["trellis"].settings.core
-        return Process(self._log, self.redis, core.base_url)
-
-    def person(self) -> tuple[UUID, str]:
-        """A new person, and an access token of theirs."""
-        with self.app.app_context():
-            self._seed = getattr(self, "_seed", 0) + 1
-            [user_id] = factories.users(1, seed=self._seed)
-            [tokens] = factories.sessions([user_id])
-            return user_id, tokens.access_token
-
-    def write(self, reader: UUID, *numbers: int, text: str = "") -> None:
-        with self.app.app_context(), unit_of_work() as uow:
-            for number in numbers:
-                uow.publish(NoteWritten(number, reader, text))
-
-    def follow(self, process: Process, token: str, last: int | None = None) -> Follower:
-        self.followers.append(follower := Follower(process.url, token, last))
-        return follower.read()
-
-    def end_session(self, user_id: UUID, token: str) -> None:
-        with self.app.app_context():
-            principal = port(Identity).authenticate(f"Bearer {token}")
-            assert principal is not None
-            assert principal.session_id is not None
-            endings.end_own_session(user_id, principal.session_id)
-
-
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    directory = tmp_path_factory.mktemp("streams")
-    server, redis = PostgreSQL(DURABLE), RedisServer(directory / "redis")
-    server.start()
-    redis.start()
-    rig = None
-    try:
-        with (
-            pytest.MonkeyPatch.context() as patch,
-            Environment.started(directory / "var", PostgreSQLDatabase(server.url())) as environment,
-        ):
-            patch.setenv("TRELLIS_REDIS_URL", redis.url())
-            rig = Rig(environment.app, server, redis, directory / "streams.log")
-            yield rig
-    finally:
-        if rig is not None:
-            for process in (rig.first, rig.second):
-                process.process.kill()
-                process.process.wait(PATIENCE)
-        redis.kill()
-        server.close()
-        gc.collect()
-
-
-@pytest.fixture
-def rig(installed: Rig) -> Iterator[Rig]:
-    yield installed
-    while installed.followers:
-        installed.followers.pop().close()
 
 
 def test_a_stream_is_resumed_at_another_process(rig: Rig) -> None:
@@ -293,19 +152,11 @@ def test_sigterm_ends_streams_in_good_order(rig: Rig) -> None:
 def test_a_process_that_was_stopped_for_a_while_goes_on(rig: Rig) -> None:
     ada, token = rig.person()
     follower, other = rig.follow(rig.first, token), rig.follow(rig.second, token)
-    children = _members(rig.first.process.pid)
-    for pid in children:
-        os.kill(pid, signal.SIGSTOP)
+    rig.first.send(signal.SIGSTOP)
     rig.write(ada, 1)
     other.until_number(1)
-    for pid in children:
-        os.kill(pid, signal.SIGCONT)
+    rig.first.send(signal.SIGCONT)
     follower.until_number(1)
     rig.write(ada, 2)
     follower.until_number(2)
     assert follower.numbers == other.numbers == [1, 2]
-
-
-def _members(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [*map(int, children), pid]
