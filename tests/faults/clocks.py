@@ -62,8 +62,8 @@ def _preloaded() -> dict[str, str]:
         "LD_PRELOAD": str(_LIBRARIES[0]),
         # Only the time of day goes wrong; what measures intervals does not.
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        # But waits for C's conditions are counted by the wrong clock all the same (0.9.10): they end
-        # at once, and threads spin for the interpreter's lock. So long they are in Python, in ms.
+        # But waits for C's conditions are counted by the wrong clock all the same (0.9.10) and end
+        # at once: threads spin for the interpreter's lock. So long they are in Python, in ms.
         "FAKETIME_WAIT_MS": "5",
         "PYTHONPATH": os.pathsep.join(filter(None, (str(_FIRST), os.environ.get("PYTHONPATH")))),
     }
