@@ -47,7 +47,10 @@ class AssetReady(_AssetEvent):
 
 @dataclass(frozen=True)
 class AssetFailed(_AssetEvent):
-    """The file cannot be decoded: ``reason`` is ``broken``, ``too_large`` or ``too_slow``."""
+    """``reason`` is ``broken``, ``too_large`` or ``too_slow`` when the file cannot be decoded.
+
+    ``given_up`` when whoever tried to was ended each time; then it may still become ready.
+    """
 
     operation = "updated"
 

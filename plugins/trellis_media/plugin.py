@@ -21,4 +21,7 @@ class MediaPlugin(Plugin):
         "events:AssetDeleted",
     )
     personal_data = PersonalData(export="services:export_user", erase="services:erase_user")
-    schedules = (Every(task="media.sweep_orphans", hours=1),)
+    schedules = (
+        Every(task="media.sweep_orphans", hours=1),
+        Every(task="media.close_given_up", minutes=1),
+    )

@@ -50,7 +50,7 @@ class AssetSchema(Schema):
     failure = fields.String(
         required=True,
         allow_none=True,
-        validate=validate.OneOf(["broken", "too_large", "too_slow"]),
+        validate=validate.OneOf(["broken", "too_large", "too_slow", "given_up"]),
         metadata={"description": "Why the state is `failed`.", "example": None},
     )
     content_type = fields.String(

@@ -16,6 +16,12 @@ def make_renditions(asset_id: str) -> None:
     services.make_renditions(UUID(asset_id))
 
 
+@task()
+def close_given_up() -> None:
+    """Have pictures fail whose task was given up."""
+    services.close_given_up()
+
+
 @task(attempts=20)
 def delete_objects(asset_id: str) -> None:
     """Delete the bytes of an asset that was deleted."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from trellis_media.services.assets import Blob, delete_asset, erase_user, original, rendition
 from trellis_media.services.decoding import Decoded, decode
 from trellis_media.services.objects import delete_objects, sweep_orphans
-from trellis_media.services.renditions import make_renditions
+from trellis_media.services.renditions import close_given_up, make_renditions
 from trellis_media.services.uploads import add_ready_assets, upload
 from trellis_media.services.views import export_user, get_asset, list_assets
 
@@ -13,6 +13,7 @@ __all__ = [
     "Blob",
     "Decoded",
     "add_ready_assets",
+    "close_given_up",
     "decode",
     "delete_asset",
     "delete_objects",

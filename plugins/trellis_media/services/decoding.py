@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from trellis.errors import Transient
 from trellis_media.settings import MediaSettings
 
 log = structlog.get_logger(__name__)
@@ -71,7 +72,7 @@ class UndecodableError(Exception):
 
 
 def decode(original: Iterable[bytes], content_type: str) -> Decoded:
-    """Decode a picture. Raises `UndecodableError`; RuntimeError when the decoder was stopped."""
+    """Decode a picture. Raises `UndecodableError`; Transient when somebody ended the decoder."""
     settings = MediaSettings.current()
     order = {
         "format": content_type.removeprefix("image/").upper(),
@@ -91,11 +92,14 @@ def decode(original: Iterable[bytes], content_type: str) -> Decoded:
             env={},
             check=False,
         )
-    if ended.returncode != 0:
-        reason = _CRASHES.get(-ended.returncode)
-        if reason is None:
-            raise RuntimeError(f"decoder ended with {ended.returncode}: {ended.stderr[-500:]!r}")
-        raise UndecodableError(reason)
+    if ended.returncode < 0:
+        if reason := _CRASHES.get(-ended.returncode):
+            raise UndecodableError(reason)
+        by = signal.Signals(-ended.returncode).name
+        want = " (by somebody, or for want of memory)" if by == "SIGKILL" else ""
+        raise Transient(f"the decoder was ended by {by}{want}")
+    if ended.returncode:
+        raise RuntimeError(f"decoder ended with {ended.returncode}: {ended.stderr[-500:]!r}")
     line, _, data = ended.stdout.partition(b"\n")
     answer = json.loads(line)
     if "reason" in answer:

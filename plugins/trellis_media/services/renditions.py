@@ -5,16 +5,21 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 
 from trellis.contracts import BlobStore, Messenger, port, port_or_none
 from trellis.db import fetch_one, utcnow
+from trellis.jobs import given_up
 from trellis.unit_of_work import UnitOfWork, unit_of_work
 from trellis_media.events import AssetFailed, AssetReady
 from trellis_media.models import Asset
 from trellis_media.services.decoding import Decoded, UndecodableError, decode
 from trellis_media.services.objects import ORIGINAL, delete_objects, object_key
 from trellis_media.services.views import tag_of
+
+_GIVEN_UP = "given_up"
+# An operator may have it tried again, and then it is not too late.
+_OPEN = or_(Asset.state == "processing", Asset.failure == _GIVEN_UP)
 
 
 def make_renditions(asset_id: UUID) -> None:
@@ -24,12 +29,12 @@ def make_renditions(asset_id: UUID) -> None:
     meanwhile stays deleted, with whatever was written for it here.
     """
     asset = fetch_one(
-        select(Asset.owner_id, Asset.state, Asset.content_type).where(Asset.id == asset_id)
+        select(Asset.owner_id, Asset.content_type, _OPEN.label("open")).where(Asset.id == asset_id)
     )
     if asset is None:
         delete_objects(asset_id)  # an earlier attempt may have ended after it had written some
         return
-    if asset.state != "processing":
+    if not asset.open:
         return
     original = port(BlobStore).read(object_key(asset_id, ORIGINAL))
     try:
@@ -39,6 +44,15 @@ def make_renditions(asset_id: UUID) -> None:
         return
     store_renditions(asset_id, decoded)
     _finish(asset_id, asset.owner_id, decoded)
+
+
+def close_given_up() -> None:
+    """Tell the owners of pictures that nobody tries any more: their task is a dead letter."""
+    for arguments in given_up("media.make_renditions"):
+        asset_id = UUID(arguments["asset_id"])
+        asset = fetch_one(select(Asset.owner_id, Asset.state).where(Asset.id == asset_id))
+        if asset is not None and asset.state == "processing":
+            _fail(asset_id, asset.owner_id, _GIVEN_UP)
 
 
 def store_renditions(asset_id: UUID, decoded: Decoded) -> None:
@@ -51,6 +65,7 @@ def ready_values(decoded: Decoded) -> dict[str, Any]:
     """The columns that make an asset ready."""
     return {
         "state": "ready",
+        "failure": None,
         "width": decoded.width,
         "height": decoded.height,
         "thumbhash": decoded.thumbhash,
@@ -95,7 +110,7 @@ def _leave_processing(uow: UnitOfWork, asset_id: UUID, values: dict[str, Any]) -
     """Write the end of the processing; False when somebody else did, or the asset is gone."""
     changed = uow.session.execute(
         update(Asset)
-        .where(Asset.id == asset_id, Asset.state == "processing")
+        .where(Asset.id == asset_id, _OPEN)
         .values(**values)
         .returning(Asset.id)
         .execution_options(synchronize_session=False)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from PIL import ExifTags, Image, ImageCms, ImageOps
 
+from trellis.errors import Transient
 from trellis_media.services import decoding
 from trellis_media.services.decoding import Decoded, UndecodableError, decode
 
@@ -292,7 +293,7 @@ def test_a_decoder_that_somebody_ends_is_no_reason(
     program = tmp_path / "ended.py"
     program.write_text(f"import os; os.kill(os.getpid(), {int(how)}); input()")
     monkeypatch.setattr(decoding, "_DECODER", program)
-    with pytest.raises(RuntimeError, match="decoder ended"):
+    with pytest.raises(Transient, match=f"the decoder was ended by {how.name}"):
         decode([JPEG], "image/jpeg")
 
 
