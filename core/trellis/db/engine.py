@@ -57,7 +57,8 @@ def _postgresql(core: Settings) -> dict[str, Any]:
         "pool_size": core.database_pool_size,
         "max_overflow": 0,
         "pool_timeout": _POOL_SECONDS,
-        "pool_pre_ping": True,
+        # No ping before use, a round trip each time: one lost connection empties the pool, and what
+        # met it is repeated on a fresh one (reads, views, tasks).
         "pool_recycle": 1800,
         "connect_args": {
             "connect_timeout": 3,

@@ -34,6 +34,7 @@ _DRAIN_SECONDS = 20.0
 _FIRST_BATCH = 8
 _LARGEST_BATCH = 64
 _BATCH_SECONDS = 0.5
+_LOOK_SECONDS = 1.0
 
 # One claim in so many begins with the lowest priority: a flood of high ones starves nobody.
 _TURN_OF_THE_LAST = 8
@@ -54,7 +55,22 @@ class _Batch:
             self.size = min(_LARGEST_BATCH, self.size * 2)
 
 
+class _Abandoned:
+    """Rows whose lease ran out: leases are long, and a look costs as much as a quick run."""
+
+    _again = 0.0
+
+    def claim(self) -> Claim | None:
+        if time.monotonic() < self._again:
+            return None
+        held = claim_abandoned("light")
+        if held is None:
+            self._again = time.monotonic() + _LOOK_SECONDS
+        return held
+
+
 _batch = _Batch()
+_abandoned = _Abandoned()
 
 
 def _tolerant(wake_up: Callable[[], None]) -> Callable[[], None]:
@@ -118,7 +134,7 @@ def _light_batches() -> Iterator[Sequence[Claim]]:
         if not full:
             break
     # Each by itself, and last: it may be what ended the process of the rows around it.
-    while not stopping.is_set() and (held := claim_abandoned("light")):
+    while not stopping.is_set() and (held := _abandoned.claim()):
         yield [held]
 
 
