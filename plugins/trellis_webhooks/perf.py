@@ -6,9 +6,14 @@ from locust import between, task
 
 from trellis_perf.user import OperatorUser
 
+_NEW = {"url": "https://hooks.example.com/load", "events": ["media.*"], "enabled": False}
+
 
 class WebhookKeeper(OperatorUser):
-    """Looks through the endpoints and the newest deliveries, and opens one of each."""
+    """Looks through the endpoints and the newest deliveries, and sets one up now and then.
+
+    To that nothing is sent: a load is no reason to call anybody.
+    """
 
     weight = 1
     wait_time = between(0.5, 1.5)
@@ -24,3 +29,10 @@ class WebhookKeeper(OperatorUser):
         endpoints = self.call("webhooks_list_endpoints").json()["items"]
         if endpoints:
             self.call("webhooks_get_endpoint", path={"endpoint_id": endpoints[0]["id"]})
+
+    @task
+    def set_one_up(self) -> None:
+        endpoint = {"endpoint_id": self.call("webhooks_create_endpoint", json=_NEW).json()["id"]}
+        self.call("webhooks_update_endpoint", path=endpoint, json={"description": "Load"})
+        self.call("webhooks_rotate_secret", path=endpoint, json={"overlap_hours": 1})
+        self.call("webhooks_delete_endpoint", path=endpoint)

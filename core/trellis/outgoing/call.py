@@ -48,7 +48,7 @@ class Caller:
         TargetRefused before anything is sent, and NoAnswer. It may arrive twice: what a kept
         connection swallowed as it ended is sent once more.
         """
-        leave_turn()
+        leave_turn()  # what is sent cannot be taken back
         target = parse(url)
         self._network.begin(target, seconds)
         try:

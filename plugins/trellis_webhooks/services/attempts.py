@@ -30,7 +30,7 @@ _GONE = 410
 
 # For so long a turn goes on: others wait for its worker, and what was sent is sent again when that
 # dies before it is noted.
-_TURN_SECONDS = 0.5
+_TURN_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,7 @@ def _next(endpoint_id: UUID, turn: int, outcomes: Sequence[Outcome]) -> Found | 
             Endpoint.secret,
             Endpoint.previous_secret,
             (Endpoint.previous_until > database_now()).label("both_sign"),
+            database_now().label("now"),
         )
         .join(Endpoint, Endpoint.id == Delivery.endpoint_id)
         .where(
@@ -118,7 +119,7 @@ def _next(endpoint_id: UUID, turn: int, outcomes: Sequence[Outcome]) -> Found | 
 def _request(post: Callable[..., Answer], due: Found) -> Outcome:
     secrets = [due.secret, *([due.previous_secret] if due.both_sign else [])]
     content = signing.body(due.type, due.occurred_at, due.data)
-    headers = signing.headers(due.event_id, int(time.time()), content, secrets)
+    headers = signing.headers(due.event_id, int(due.now.timestamp()), content, secrets)
     timeout = WebhooksSettings.current().timeout_seconds
     began = time.monotonic()
     status = error = retry_after = None

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tests.core.outgoing.talker import Speak, Talker, certificate, saying
 
+from trellis.jobs.limits import TurnOver, time_limit
 from trellis.outgoing import Answer, NoAnswer, TargetRefused
 from trellis.outgoing.call import Caller, tls_context
 from trellis.outgoing.targets import Exceptions
@@ -112,6 +113,15 @@ def test_ipv6_is_called_with_brackets_in_its_host(talk: Talk) -> None:
     talker = talk(host="::1")
     assert call(talker, "[::1]", addresses=["::1"]).status == 200
     assert f"\r\nhost: [::1]:{talker.port}\r\n".encode() in talker.requests[0].lower()
+
+
+def test_a_task_that_may_be_interrupted_does_not_call(talk: Talk) -> None:
+    talker = talk()
+    with pytest.raises(TurnOver), time_limit(20, turn=10):
+        call(talker)
+    assert talker.requests == []
+    with time_limit(20):
+        assert call(talker).status == 200
 
 
 # --- what is sent -------------------------------------------------------------------------------

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +15,7 @@ from standardwebhooks.webhooks import WebhookVerificationError
 from tests.plugins.webhooks.receiver import Answers, Receiver
 
 from trellis.db import database_now, fetch_value
+from trellis_webhooks.services import attempts
 from trellis_webhooks.services.patience import SCHEDULE
 
 Make = Callable[..., tuple[UUID, str]]
@@ -37,6 +40,21 @@ def test_c13_an_event_arrives_once_signed_and_as_the_specification_says(
     assert (row.state, row.attempts, row.last_status) == ("delivered", 1, 204)
     run_tasks()
     assert len(receiver.calls) == 1
+
+
+def test_a_worker_whose_clock_is_off_signs_with_the_time_that_all_agree_on(
+    endpoint: Make,
+    happen: Any,
+    receiver: Receiver,
+    run_tasks: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ahead = SimpleNamespace(time=lambda: time.time() + 3600, monotonic=time.monotonic)
+    monkeypatch.setattr(attempts, "time", ahead)
+    _, secret = endpoint()
+    happen()
+    run_tasks()
+    assert receiver.calls[0].verified(secret), "receivers refuse what is five minutes off"
 
 
 def test_c13_a_changed_body_and_a_foreign_secret_do_not_verify(
