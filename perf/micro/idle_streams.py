@@ -6,6 +6,9 @@ Starts a PostgreSQL, a broker and one `trellis stream` of its own. Opens a strea
 many sessions, tells what they cost while nothing happens, then commits events for the first of them
 and tells the delay from before each commit to the client, then ends sessions and tells when their
 streams end. Memory and processor time are those of the stream process (from /proc: on Linux).
+
+All clients are one event loop on the same machine, and the delay has its lag in it. So that is told
+beside it, and which part of the delay the commits took and which came after them.
 """
 
 from __future__ import annotations
@@ -37,7 +40,9 @@ _IDLE_SECONDS = 30
 _PER_SECOND = 200
 _EVENTS = 4000
 _REVOKED = 200
+_LAG_SECONDS = 0.005
 _PEOPLE = "people"
+_COMMITS = "commits"
 
 
 @dataclass(frozen=True)
@@ -56,15 +61,19 @@ class Probe(Event):
         return user_audience(self.reader_id)
 
 
-class Stream(asyncio.Protocol):
-    """One client; it keeps nothing of what it gets but the delays."""
+News = tuple[float, float]
+"""Of an event: the moment before its commit, which it carries, and when it came."""
 
-    def __init__(self, port: int, token: str, delays: list[float]) -> None:
+
+class Stream(asyncio.Protocol):
+    """One client; it keeps nothing of what it gets but when each event was told, and came."""
+
+    def __init__(self, port: int, token: str, news: list[News]) -> None:
         self._request = (
             f"GET /v1/stream HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
             f"Authorization: Bearer {token}\r\n\r\n"
         ).encode()
-        self._delays = delays
+        self._news = news
         self._rest = b""
         self.opened: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.ended_at = 0.0
@@ -86,7 +95,7 @@ class Stream(asyncio.Protocol):
             return
         now = time.monotonic()
         for part in data.split(b'"at": ')[1:]:
-            self._delays.append(now - float(part.partition(b",")[0]))
+            self._news.append((float(part.partition(b",")[0]), now))
 
     def connection_lost(self, _error: Exception | None) -> None:
         self.ended_at = time.monotonic()
@@ -165,9 +174,9 @@ def _trellis(*arguments: str) -> subprocess.Popen[bytes]:
 
 async def _measure(app: Flask, server: int, port: int, tokens: list[str], people: Path) -> None:
     before, began = memory(server), time.perf_counter()
-    delays: list[float] = []
+    news: list[News] = []
     gate = asyncio.Semaphore(_OPENING_AT_ONCE)
-    streams = await asyncio.gather(*(_opened(port, token, delays, gate) for token in tokens))
+    streams = await asyncio.gather(*(_opened(port, token, news, gate) for token in tokens))
     opened = sum(stream.opened.result() for stream in streams)
     say("opened", f"{opened} of {len(streams)} in {time.perf_counter() - began:.1f} s")
     await asyncio.sleep(5)
@@ -178,28 +187,43 @@ async def _measure(app: Flask, server: int, port: int, tokens: list[str], people
     share = (processor_seconds(server) - spent) / _IDLE_SECONDS
     say("idle", f"{100 * share:.1f} % of one core")
     spent = processor_seconds(server)
+    lags: list[float] = []
+    ticking = asyncio.create_task(_tick(lags))
     publisher = await asyncio.create_subprocess_exec(
         sys.executable, __file__, "--publish", str(people), str(_EVENTS)
     )
     await publisher.wait()
     await asyncio.sleep(3)
+    ticking.cancel()
     share = (processor_seconds(server) - spent) / (_EVENTS / _PER_SECOND)
-    found = sorted(delays)
     say(
-        "news",
-        f"{len(found)} of {_EVENTS}, {_PER_SECOND} a second; {100 * share:.0f} % of one core",
+        "news", f"{len(news)} of {_EVENTS}, {_PER_SECOND} a second; {100 * share:.0f} % of one core"
     )
-    p50, p99 = found[len(found) // 2], found[len(found) * 99 // 100]
-    say(
-        "delay", f"p50 {1000 * p50:.1f} ms, p99 {1000 * p99:.1f} ms, most {1000 * found[-1]:.0f} ms"
-    )
+    commits = dict(map(_moments, people.with_name(_COMMITS).read_text().splitlines()))
+    say("delay", spread([came - at for at, came in news]))
+    say("  commit", spread([done - at for at, done in commits.items()]))
+    say("  after", spread([max(0.0, came - commits[at]) for at, came in news]))
+    say("client", f"lag {spread(lags)}")
     await _revoke(app, streams, tokens)
 
 
-async def _opened(port: int, token: str, delays: list[float], gate: asyncio.Semaphore) -> Stream:
+async def _tick(lags: list[float]) -> None:
+    """By how much this loop comes late to what it has to do."""
+    while True:
+        due = time.monotonic() + _LAG_SECONDS
+        await asyncio.sleep(_LAG_SECONDS)
+        lags.append(max(0.0, time.monotonic() - due))
+
+
+def _moments(line: str) -> tuple[float, float]:
+    at, _, done = line.partition(" ")
+    return float(at), float(done)
+
+
+async def _opened(port: int, token: str, news: list[News], gate: asyncio.Semaphore) -> Stream:
     async with gate:
         _, stream = await asyncio.get_running_loop().create_connection(
-            lambda: Stream(port, token, delays), "127.0.0.1", port
+            lambda: Stream(port, token, news), "127.0.0.1", port
         )
         await stream.opened
         return stream
@@ -239,16 +263,25 @@ def publish(people: Path, count: int) -> None:
     app.extensions["trellis"].event_types[Probe] = "core.probe/1"
     readers = [UUID(line) for line in people.read_text().split()]
     began = time.monotonic()
-    with app.app_context():
+    with app.app_context(), people.with_name(_COMMITS).open("w") as commits:
         for number in range(count):
             time.sleep(max(0.0, began + number / _PER_SECOND - time.monotonic()))
+            at = time.monotonic()
             with unit_of_work() as uow:
-                uow.publish(Probe(time.monotonic(), readers[number % len(readers)]))
+                uow.publish(Probe(at, readers[number % len(readers)]))
+            print(at, time.monotonic(), file=commits)
 
 
 def say(what: str, found: str) -> None:
     """One line of the result."""
     print(f"{what:<10}{found}", flush=True)
+
+
+def spread(seconds: list[float]) -> str:
+    """Median, 99th percentile and the most, in milliseconds."""
+    found = [1000 * each for each in sorted(seconds)]
+    p50, p99 = found[len(found) // 2], found[len(found) * 99 // 100]
+    return f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, most {found[-1]:.0f} ms"
 
 
 def memory(pid: int) -> float:

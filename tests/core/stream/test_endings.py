@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Collection
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from trellis.contracts import Identity, Principal
+from trellis.db import new_id
 from trellis.runtime import Runtime
 from trellis.stream import connection, guard
+from trellis.stream.threads import Threads
 from trellis.testing.identity import IssuedIdentity
 
 Headers = dict[str, str]
@@ -57,6 +60,31 @@ def test_a_stream_ends_with_the_session(
     identity: Any = runtime.ports[Identity]
     runtime.ports[Identity] = Revocable(identity)
     play(scene)
+
+
+def test_those_who_have_to_be_sure_wait_for_one_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    answered = threading.Event()
+
+    def alive(principals: Collection[Principal]) -> set[Principal]:
+        asked.append(len(principals))
+        assert answered.wait(10)
+        return set(principals)
+
+    async def scene() -> None:
+        threads = Threads(1, "guard")
+        connections: Any = [SimpleNamespace(principal=Principal(new_id(), "user"))]
+        watching = guard.Guard(threads, connections)
+        sure = [asyncio.create_task(watching.be_sure()) for _ in range(3)]
+        _, waiting = await asyncio.wait(sure, timeout=0.05)
+        assert len(waiting) == 3
+        answered.set()
+        await asyncio.gather(*sure)
+        await threads.end()
+
+    monkeypatch.setattr(guard, "_alive", alive)
+    asyncio.run(scene())
+    assert asked == [1]
 
 
 # One entry is being sent and five wait: the eighth is the first for which there is no room.
