@@ -19,7 +19,7 @@ from trellis.privacy import journal
 from trellis.privacy.journal import Note
 from trellis.storage import ObjectStorage
 from trellis.storage.mark import FOLDER, adopt
-from trellis_backup import aftermath, journal_copy, loading, objects
+from trellis_backup import aftermath, journal_copy, loading, objects, revisions
 from trellis_backup.create import key_fingerprints
 from trellis_backup.errors import BackupError
 from trellis_backup.inventory import Inventory
@@ -71,7 +71,7 @@ def _check(connection: Connection, found: Manifest) -> None:
     owners = migrations.owners()
     if missing := sorted(set(found.revisions) - set(owners)):
         raise BackupError(f"set {found.id} has tables of {', '.join(missing)}: install that first.")
-    if unknown := migrations.unknown(connection, found.revisions):
+    if unknown := revisions.unknown(connection, found.revisions):
         raise BackupError(
             f"set {found.id} was made by a newer version of {', '.join(unknown)}: "
             f"install Trellis {found.trellis} or later, and the plugins that it had."
@@ -143,7 +143,7 @@ def _empty(connection: Connection, found: Manifest) -> str:
     names = [table.name for table in owned_tables(connection)] + versions
     metadata.reflect(connection, only=lambda name, _: name in names)
     metadata.drop_all(connection)
-    migrations.build(connection, found.revisions)
+    revisions.build(connection, found.revisions)
     revision = _take_revision(connection)
     connection.commit()
     return revision
@@ -151,7 +151,7 @@ def _empty(connection: Connection, found: Manifest) -> str:
 
 def _to_head(connection: Connection, revision: str) -> str:
     _give_revision(connection, revision)
-    migrations.build(connection, dict.fromkeys(migrations.owners(), "head"))
+    revisions.build(connection, dict.fromkeys(migrations.owners(), "head"))
     revision = _take_revision(connection)
     connection.commit()
     return revision

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from trellis.db import migrations
 from trellis.db.base import db
-from trellis_backup import loading, objects
+from trellis_backup import loading, objects, revisions
 from trellis_backup.errors import BackupError
 from trellis_backup.manifest import Manifest
 from trellis_backup.target import Target
@@ -34,12 +34,12 @@ def verify(target: Target, found: Manifest, scratch_url: str | None = None) -> R
 def _database(target: Target, found: Manifest, scratch_url: str | None) -> Report:
     rows = sum(table.rows for table in found.tables)
     steps: dict[str, Callable[[Connection], None]] = {
-        "the migrations of the set": lambda scratch: migrations.build(scratch, found.revisions),
+        "the migrations of the set": lambda scratch: revisions.build(scratch, found.revisions),
         f"{rows} rows in {len(found.tables)} tables": lambda scratch: loading.load(
             scratch, target, found
         ),
         "references between rows": _references,
-        "the migrations since": lambda scratch: migrations.build(scratch, _heads()),
+        "the migrations since": lambda scratch: revisions.build(scratch, _heads()),
     }
     with _scratch(scratch_url) as connection:
         for what, step in steps.items():

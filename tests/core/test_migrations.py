@@ -14,7 +14,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
 from trellis.db import Model, fetch_value, migrations, utcnow
 from trellis.db.base import db
-from trellis.db.migrations import CORE, _config
+from trellis.db.migrations import CORE, config
 from trellis.errors import StartError
 from trellis.loader.models import tables
 from trellis.observe.audit import record
@@ -98,7 +98,7 @@ def test_up_down_and_up_again(app: Flask, owner: str) -> None:
 def test_each_revision_can_be_taken_back(app: Flask, owner: str) -> None:
     with app.app_context():
         with db.engine.connect() as connection:
-            script = ScriptDirectory.from_config(_config(owner, connection))
+            script = ScriptDirectory.from_config(config(owner, connection))
             revisions = len(list(script.walk_revisions()))
             assert len(script.get_heads()) == 1
         for _ in range(revisions):
