@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import cast
 
-from flask import Flask, current_app, g, request
+from flask import Flask, abort, current_app, g, request
 
 from trellis.api.declarations import V, View, declare, declared
+from trellis.api.idempotency import answer_to_who_left
 from trellis.contracts import Identity, Principal, port
 from trellis.errors import Forbidden, Unauthenticated
 
@@ -138,6 +139,8 @@ def _authenticate() -> Principal:
     try:
         principal = port(Identity).authenticate(authorization)
     except Unauthenticated as refusal:
+        if (answer := answer_to_who_left()) is not None:
+            abort(answer)
         refusal.headers.setdefault("WWW-Authenticate", 'Bearer error="invalid_token"')
         raise
     if principal is None:

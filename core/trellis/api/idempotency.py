@@ -9,26 +9,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from flask import Flask, Response, g, request
+from cryptography.fernet import MultiFernet
+from flask import Flask, Response, abort, g, request
 from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException
 
 from trellis.api.models import StoredAnswer
+from trellis.contracts import Identity, port
 from trellis.db.clock import database_now
 from trellis.db.reads import fetch_one
+from trellis.db.secret import cipher
 from trellis.errors import BadRequest, DomainError, IdempotencyKeyReused, RequestInFlight
-from trellis.runtime import runtime
 from trellis.unit_of_work import Collection, collection
 
 HEADER = "Idempotency-Key"
@@ -37,18 +33,12 @@ KEEP_SECONDS = 24 * 3600
 """For so long a repeated request gets the stored answer."""
 
 LONGEST_KEY = 255
-_NONCE_BYTES = 12
+_LEAVES = "DELETE"
+"""How people end their sessions, and close their accounts."""
 
 
 class _LostRaceError(Exception):
     """Another process runs the same request, or has finished it since we looked."""
-
-
-class _UnpinnedError(Exception):
-    """The view answered 5xx: nothing of it may stay."""
-
-    def __init__(self, response: Response) -> None:
-        self.response = response
 
 
 def idempotency_key() -> str | None:
@@ -70,7 +60,7 @@ def answered_once(app: Flask, key: str, view: Callable[[], Any]) -> Response:
 
     Raises `RequestInFlight` and `IdempotencyKeyReused`.
     """
-    row_id, fingerprint = _row_id(key), _fingerprint()
+    row_id, fingerprint = _row_id(key), _fingerprint(key)
     if (stored := _stored(row_id, fingerprint, key)) is not None:
         return stored
     with _under_way(row_id):
@@ -80,13 +70,19 @@ def answered_once(app: Flask, key: str, view: Callable[[], Any]) -> Response:
                 if uow.has_begun or response.status_code < 400:
                     _store(uow.session, row_id, fingerprint, key, response)
                 return response
-        except _UnpinnedError as unpinned:
-            return unpinned.response
         except _LostRaceError:
-            stored = _stored(row_id, fingerprint, key)
-            if stored is None:
+            if (stored := _stored(row_id, fingerprint, key)) is None:
                 raise RequestInFlight(retry_after=1) from None
             return stored
+
+
+def answer_to_who_left() -> Response | None:
+    """What the call answered that ended the session of its own caller, who asks for it again.
+
+    For that a refused caller needs the very credential and the very key of the first time.
+    """
+    key = idempotency_key() if request.method == _LEAVES else None
+    return None if key is None else _stored(_left_id(key), _fingerprint(key), key)
 
 
 def _answer(app: Flask, uow: Collection, view: Callable[[], Any]) -> Response:
@@ -97,20 +93,28 @@ def _answer(app: Flask, uow: Collection, view: Callable[[], Any]) -> Response:
             raise  # nothing is written that would have to be remembered
         response = app.make_response(app.handle_user_exception(refusal))
     if response.status_code >= 500:
-        raise _UnpinnedError(response)
+        abort(response)  # which takes back what was written
     return response
 
 
-def _row_id(key: str) -> str:
-    principal = g.get("principal")
-    caller = f"{principal.kind}:{principal.id}" if principal else "anonymous"
+def _row_id(key: str, caller: str | None = None) -> str:
+    if caller is None:
+        principal = g.get("principal")
+        caller = f"{principal.kind}:{principal.id}" if principal else "anonymous"
     parts = (caller, request.method, str(request.endpoint), key)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _fingerprint() -> str:
-    """A hash of what was asked; of a form its fields, as the boundary is another each time."""
-    digest = hashlib.sha256(request.full_path.encode())
+def _left_id(key: str) -> str:
+    return _row_id(key, f"credential:{request.headers.get('Authorization')}")
+
+
+def _fingerprint(key: str) -> str:
+    """A hash of what was asked; of a form its fields, as the boundary is another each time.
+
+    It begins with the key, which is nowhere stored, or a password in it could be guessed offline.
+    """
+    digest = hashlib.sha256(f"{key}\n{request.full_path}".encode())
     if request.mimetype in ("multipart/form-data", "application/x-www-form-urlencoded"):
         digest.update(json.dumps(list(request.form.items(multi=True))).encode())
         for name, file in request.files.items(multi=True):
@@ -122,22 +126,19 @@ def _fingerprint() -> str:
     return digest.hexdigest()
 
 
-_in_flight: set[str] = set()
-_in_flight_lock = threading.Lock()
+_in_flight: dict[str, object] = {}
 
 
 @contextmanager
 def _under_way(row_id: str) -> Iterator[None]:
     """Refuse a second request of this process from the start, before it hashes or uploads."""
-    with _in_flight_lock:
-        if row_id in _in_flight:
-            raise RequestInFlight(retry_after=1)
-        _in_flight.add(row_id)
+    this = object()
+    if _in_flight.setdefault(row_id, this) is not this:
+        raise RequestInFlight(retry_after=1)
     try:
         yield
     finally:
-        with _in_flight_lock:
-            _in_flight.discard(row_id)
+        del _in_flight[row_id]
 
 
 def _claim(session: Session, row_id: str) -> None:
@@ -152,20 +153,22 @@ def _claim(session: Session, row_id: str) -> None:
 
 
 def _store(session: Session, row_id: str, fingerprint: str, key: str, response: Response) -> None:
-    principal = g.get("principal")
     head = json.dumps([response.status_code, list(response.headers.items())]).encode()
     plain = len(head).to_bytes(4) + head + response.get_data()
-    secret = runtime().settings.core.secret_keys[0].get_secret_value()
-    nonce = os.urandom(_NONCE_BYTES)
-    session.execute(
-        insert(StoredAnswer).values(
-            id=row_id,
-            fingerprint=fingerprint,
-            subject=principal.id if principal else None,
-            answer=nonce + _cipher(secret, key).encrypt(nonce, plain, row_id.encode()),
-            created_at=database_now(),
+    who = g.get("principal")
+    subjects = {row_id: who and who.id}
+    if who and request.method == _LEAVES and not port(Identity).alive([who]):
+        subjects[_left_id(key)] = None  # or it would be erased before it is asked for
+    for id_, subject in subjects.items():
+        session.execute(
+            insert(StoredAnswer).values(
+                id=id_,
+                fingerprint=fingerprint,
+                subject=subject,
+                answer=_cipher(id_, key).encrypt(plain),
+                created_at=database_now(),
+            )
         )
-    )
 
 
 def _stored(row_id: str, fingerprint: str, key: str) -> Response | None:
@@ -176,7 +179,7 @@ def _stored(row_id: str, fingerprint: str, key: str) -> Response | None:
         return None
     if found.fingerprint != fingerprint:
         raise IdempotencyKeyReused
-    plain = _decrypted(found.answer, row_id, key)
+    plain = _cipher(row_id, key).decrypt(found.answer)
     length = 4 + int.from_bytes(plain[:4])
     status, headers = json.loads(plain[4:length])
     response = Response(plain[length:], status, headers)
@@ -184,17 +187,6 @@ def _stored(row_id: str, fingerprint: str, key: str) -> Response | None:
     return response
 
 
-def _decrypted(answer: bytes, row_id: str, key: str) -> bytes:
-    nonce, sealed = answer[:_NONCE_BYTES], answer[_NONCE_BYTES:]
-    for secret in runtime().settings.core.secret_keys:
-        try:
-            return _cipher(secret.get_secret_value(), key).decrypt(nonce, sealed, row_id.encode())
-        except InvalidTag:
-            continue
-    raise ValueError("no key in secret_keys opens a stored answer")
-
-
-def _cipher(secret: str, key: str) -> AESGCM:
+def _cipher(row_id: str, key: str) -> MultiFernet:
     """Neither the database nor our own keys alone open an answer: it takes the client's key too."""
-    derived = HKDF(SHA256(), length=32, salt=key.encode(), info=b"trellis stored answer 1")
-    return AESGCM(derived.derive(secret.encode()))
+    return cipher(b"trellis stored answer 2", f"{row_id} {key}".encode())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from functools import lru_cache
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -13,6 +12,8 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
 from trellis.runtime import runtime
+
+_PURPOSE = b"trellis column encryption 1"
 
 
 class Secret(TypeDecorator[str]):
@@ -25,26 +26,23 @@ class Secret(TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        return None if value is None else _cipher(_keys()).encrypt(value.encode()).decode()
+        return None if value is None else cipher(_PURPOSE).encrypt(value.encode()).decode()
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
         if value is None:
             return None
         try:
-            return _cipher(_keys()).decrypt(value.encode()).decode()
+            return cipher(_PURPOSE).decrypt(value.encode()).decode()
         except InvalidToken:
             raise ValueError("no key in secret_keys opens a stored secret") from None
 
 
-def _keys() -> tuple[str, ...]:
-    return tuple(key.get_secret_value() for key in runtime().settings.core.secret_keys)
+def cipher(purpose: bytes, salt: bytes | None = None) -> MultiFernet:
+    """Encrypts under what is derived from the first of ``secret_keys``, decrypts under any."""
 
+    def derived(key: str) -> bytes:
+        hkdf = HKDF(SHA256(), length=32, salt=salt, info=purpose)
+        return base64.urlsafe_b64encode(hkdf.derive(key.encode()))
 
-@lru_cache(maxsize=4)
-def _cipher(keys: tuple[str, ...]) -> MultiFernet:
-    return MultiFernet([Fernet(_derive(key)) for key in keys])
-
-
-def _derive(key: str) -> bytes:
-    hkdf = HKDF(SHA256(), length=32, salt=None, info=b"trellis column encryption 1")
-    return base64.urlsafe_b64encode(hkdf.derive(key.encode()))
+    keys = runtime().settings.core.secret_keys
+    return MultiFernet([Fernet(derived(key.get_secret_value())) for key in keys])
