@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from threading import Event
 
+import httpx2
 import pytest
 from tests.faults.conftest import SteadyLoad
-from tests.faults.deadlines import until_told
-from tests.faults.load import picture
+from tests.faults.deadlines import TRUTH_SECONDS, stretched, until_told
+from tests.faults.load import Load, picture
 from tests.installation import Installation
 from tests.processes import until
 
@@ -38,11 +42,55 @@ def test_f29_web_processes_are_cut_off_from_the_database(
         site.database_of_web.restore()
 
 
-@pytest.mark.nightly
-def test_f29_the_database_is_silent(site: Installation, steady_load: SteadyLoad) -> None:
-    """Connections stay open and nothing comes: longer than phones wait for an answer."""
-    with steady_load(site):
-        site.database_of_web.blackhole()
-        until_told(lambda: not any(site.health(web)[0] == 200 for web in site.addresses), "unwell")
-        Event().wait(15)
+@contextmanager
+def swallowed(site: Installation) -> Iterator[None]:
+    """Packets between web processes and the database go nowhere; connections stay open."""
+    site.database_of_web.blackhole()
+    try:
+        yield
+    finally:
         site.database_of_web.restore()
+
+
+@contextmanager
+def stopped(site: Installation) -> Iterator[None]:
+    """The kernel takes what is sent to the database, whose processes are stopped."""
+    with site.postgresql.silent():
+        yield
+
+
+@pytest.mark.parametrize(
+    ("silence", "seconds"),
+    [
+        (stopped, 0),
+        pytest.param(stopped, 60, marks=pytest.mark.nightly),
+        pytest.param(swallowed, 15, marks=pytest.mark.nightly),
+    ],
+)
+def test_f29_the_database_is_silent(
+    site: Installation,
+    steady_load: SteadyLoad,
+    silence: Callable[[Installation], AbstractContextManager[None]],
+    seconds: float,
+) -> None:
+    with steady_load(site) as load, silence(site):
+        # Every thread of every web process has asked it, and all are back to say so.
+        until_told(lambda: site.all_say(503), "unavailable")
+        assert_told_to_come_back(load)
+        Event().wait(seconds)
+        assert site.all_say(503)
+        assert_told_to_come_back(load)
+
+
+def assert_told_to_come_back(load: Load) -> None:
+    """More callers at once than two processes have threads are all told within a few seconds."""
+    phone = load.phones[0]
+
+    def ask(number: int) -> httpx2.Response:
+        path = "/v1/notifications/messages" if number % 2 else "/v1/auth/sessions"
+        return phone.http.get(path, headers=phone.headers, timeout=stretched(TRUTH_SECONDS))
+
+    with ThreadPoolExecutor(12) as pool:
+        for answer in pool.map(ask, range(24)):
+            assert answer.status_code == 503, answer.text
+            assert int(answer.headers["Retry-After"]) > 0

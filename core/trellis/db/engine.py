@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Flask
 from sqlalchemy import event
-from sqlalchemy.engine import Connection, Engine, make_url
+from sqlalchemy.engine import Connection, make_url
 
 from trellis.db.base import db
 from trellis.settings import Settings
@@ -42,7 +42,12 @@ def init_engine(app: Flask, core: Settings) -> None:
     db.init_app(app)
     with app.app_context():
         if db.engine.dialect.name == "sqlite":
-            _listen(db.engine)
+            event.listen(db.engine, "connect", _prepare)
+            event.listen(db.engine, "begin", _begin)
+        else:
+            from trellis.db.pulse import Pulse  # which imports the driver
+
+            event.listen(db.engine, "do_connect", Pulse().connect)
 
 
 def _postgresql(core: Settings) -> dict[str, Any]:
@@ -71,11 +76,6 @@ def _postgresql(core: Settings) -> dict[str, Any]:
             "tcp_user_timeout": 10_000,
         },
     }
-
-
-def _listen(engine: Engine) -> None:
-    event.listen(engine, "connect", _prepare)
-    event.listen(engine, "begin", _begin)
 
 
 def _prepare(connection: sqlite3.Connection, _record: Any) -> None:

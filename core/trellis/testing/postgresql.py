@@ -15,8 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _WITHIN = 60.0
@@ -116,6 +116,19 @@ class PostgreSQL:
                     os.kill(pid, signal.SIGKILL)
         self._end(signal.SIGKILL)
         (self.data / "postmaster.pid").unlink(missing_ok=True)
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """For the block all its processes are stopped: connections stay, and nothing is said."""
+        os.kill(self.pid, signal.SIGSTOP)  # it starts no other meanwhile
+        pids = [*self._children(), self.pid]
+        try:
+            for pid in pids:
+                os.kill(pid, signal.SIGSTOP)
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
 
     def _children(self) -> list[int]:
         """Each leads a session of its own; where they cannot be listed, they end by themselves."""
