@@ -21,7 +21,7 @@ from trellis.api import idempotency
 from trellis.api.models import StoredAnswer
 from trellis.api.tasks import purge_answers
 from trellis.db import database_now, fetch_all, fetch_value
-from trellis.errors import CommittedRefusal
+from trellis.errors import CommittedRefusal, ServiceUnavailable
 from trellis.outbox.models import OutboxRow
 from trellis.privacy import request_erasure
 from trellis.runtime import Runtime
@@ -226,14 +226,20 @@ def test_e08_while_the_first_is_in_flight_the_second_waits_or_is_told(
 # --- what is kept, and what is not --------------------------------------------------------------
 
 
-def test_e08_a_fault_of_ours_is_not_pinned(app: Flask, send: Send) -> None:
+@pytest.mark.parametrize(("fault", "status"), [(ZeroDivisionError, 500), (ServiceUnavailable, 503)])
+def test_e08_a_fault_of_ours_is_not_pinned(
+    app: Flask, send: Send, fault: type[Exception], status: int
+) -> None:
     def broken(**_: Any) -> Any:
         with unit_of_work() as uow:
             uow.enqueue("core.purge_outbox")
-        raise ZeroDivisionError
+        raise fault
 
     with replaced(app, "analytics.track", broken):
-        assert send("POST", EVENTS, "k-1", json=events()).status_code == 500
+        answer = send("POST", EVENTS, "k-1", json=events())
+    assert answer.status_code == status
+    assert answer.json is not None
+    assert answer.json["status"] == status
     assert (count(app, OutboxRow), count(app, StoredAnswer)) == (0, 0)
     answer = send("POST", EVENTS, "k-1", json=events())
     assert (answer.status_code, is_replay(answer)) == (202, False)

@@ -76,8 +76,11 @@ def everybody(app: Flask, ada: Headers) -> Callable[[], list[tuple[int, bool]]]:
             return answer.status_code, "Retry-After" in answer.headers
 
     def calls() -> list[tuple[int, bool]]:
-        with ThreadPoolExecutor(8) as pool:
+        pool = ThreadPoolExecutor(8)
+        try:
             return [one.result(_SOON) for one in [pool.submit(call, n) for n in range(40)]]
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
     return calls
 
