@@ -50,13 +50,29 @@ def ready(site: Installation, name: str) -> bool:
     return site.health(name)[0] == httpx2.codes.OK
 
 
+def restart_webs(site: Installation) -> Iterator[None]:
+    """One after the other, as the page on production tells; each when the caller asks for it."""
+    for name, process in zip(site.addresses, site.webs, strict=True):
+        site.supervisor.restart(process)
+        until(partial(ready, site, name), f"{name} is ready again")
+        Event().wait(FAIL_SECONDS)  # until nginx sends it requests again
+        yield
+
+
+@pytest.fixture
+def without_drain(site: Installation) -> Iterator[None]:
+    """Web processes that close their listener as soon as they are told to stop."""
+    with pytest.MonkeyPatch.context() as patch:
+        for process in site.webs:
+            patch.setitem(process.environ, "TRELLIS_DRAIN_SECONDS", "0")
+        list(restart_webs(site))
+        yield
+    list(restart_webs(site))
+
+
 def replace_each(site: Installation, load: Steady, rounds: int) -> None:
     for _ in range(rounds):
-        for name, process in zip(site.addresses, site.webs, strict=True):
-            site.supervisor.restart(process)
-            until(partial(ready, site, name), f"{name} is ready again")
-            # As the page on production tells: until nginx sends it requests again.
-            Event().wait(FAIL_SECONDS)
+        for _ in restart_webs(site):
             load.until_more(20)
             assert load.failures == []
         for process in (site.stream, site.light, site.heavy, site.scheduler):
@@ -82,6 +98,20 @@ def test_ten_rolling_restarts_fail_no_request(
     with Steady(front.url, headers, clients=8) as load:
         replace_each(site, load, rounds=10)
     assert load.failures == [], front.errors[-2000:]
+
+
+@pytest.mark.nightly
+def test_without_the_drain_requests_fail(
+    site: Installation, without_drain: None, front: Nginx, headers: dict[str, str]
+) -> None:
+    """What the tests above look at is seen when it happens."""
+    with Steady(front.url, headers, clients=8) as load:
+        restarts = 0
+        while not load.failures and restarts < 20:
+            for _ in restart_webs(site):
+                restarts += 1
+                load.until_more(20)
+    assert load.failures
 
 
 def test_a_process_that_drains_serves_on_and_says_so(
