@@ -34,6 +34,12 @@ def load(connection: Connection, target: Target, found: Manifest) -> None:
         connection.commit()
 
 
+def lines(target: Target, found: Manifest, facts: manifest.Table) -> Iterator[bytes]:
+    """A table's rows in the set. Raises BackupError, at their end when they are others."""
+    name = file_name(found.id, f"tables/{facts.name}")
+    return checked(name, target.read(name), facts.sha256, facts.size)
+
+
 def _fill(
     connection: Connection,
     target: Target,
@@ -41,15 +47,14 @@ def _fill(
     table: Table,
     facts: manifest.Table,
 ) -> None:
-    name = file_name(found.id, f"tables/{table.name}")
-    pieces = checked(name, target.read(name), facts.sha256, facts.size)
+    pieces = lines(target, found, facts)
     try:
         if connection.dialect.name == "sqlite":
             _into_sqlite(connection, table, facts, pieces)
         else:
             _into_postgresql(connection, table, facts, pieces)
     except ValueError as error:
-        raise BackupError(f"{name} cannot be read: {error}") from error
+        raise BackupError(f"the rows of {table.name} cannot be read: {error}") from error
     rows = connection.execute(select(func.count()).select_from(table)).scalar_one()
     if rows != facts.rows:
         raise BackupError(f"{table.name} has {rows} rows, and had {facts.rows}.")

@@ -6,6 +6,7 @@ knows that what is there was not finished.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import cast
 
@@ -41,20 +42,24 @@ class Restored:
 
 
 def restore(target: Target, found: Manifest, *, replace: bool = False) -> Restored:
-    """Make database and storage what they were. Raises BackupError before anything is changed.
+    """Make database and storage what they were.
 
-    With ``replace`` what is there is lost, except for the journal of erasures.
+    With ``replace`` what is there is lost, except for the journal of erasures. Raises BackupError
+    before anything is changed, also for a set that is not whole: all that is needed of it is read
+    twice.
     """
     storage = cast("ObjectStorage", port(BlobStore))
     db.engine.dispose()
-    with migrations.locked() as connection:
+    with migrations.locked() as connection, Inventory() as wanted:
         _check(connection, found)
         _refuse_while_used(connection)
         if not replace and not migrations.is_half_restored(connection):
             _refuse_what_is_there(connection, storage)
+        _want(wanted, target, found, storage)
+        _read_through(wanted, target, found)
         notes = _remembered(target, storage, connection)
         revision = _empty(connection, found)
-        _objects(target, found, storage)
+        _objects(wanted, target, storage)
         loading.load(connection, target, found)
         revision = _to_head(connection, revision)
         adopt(storage)
@@ -171,19 +176,31 @@ def _give_revision(connection: Connection, revision: str) -> None:
     )
 
 
-def _objects(target: Target, found: Manifest, storage: ObjectStorage) -> None:
-    """Have the set's objects in the storage, and no others; those that are right stay."""
-    with Inventory() as wanted, told("the object storage cannot be written"):
-        for kept in objects.listed(target, found):
-            wanted.add(kept)
+def _want(wanted: Inventory, target: Target, found: Manifest, storage: ObjectStorage) -> None:
+    """Know the set's objects; those that the storage has as they should be are marked as seen."""
+    for kept in objects.listed(target, found):
+        wanted.add(kept)
+    with told("the object storage cannot be read"):
         for entry in storage.entries():
-            if entry.key.startswith(FOLDER):
-                continue
             kept_or_none = wanted.find(entry.key)
-            if kept_or_none is None:
-                storage.delete(entry.key)
-            elif objects.is_right(storage, kept_or_none):
+            if kept_or_none is not None and objects.is_right(storage, kept_or_none):
                 wanted.seen(entry.key, 1)
+
+
+def _read_through(wanted: Inventory, target: Target, found: Manifest) -> None:
+    """Raise BackupError unless everything that is to be put back can be read as it was written."""
+    for facts in found.tables:
+        deque(loading.lines(target, found, facts), maxlen=0)
+    for kept in wanted.unseen(1):
+        deque(objects.content(target, kept), maxlen=0)
+
+
+def _objects(wanted: Inventory, target: Target, storage: ObjectStorage) -> None:
+    """Have the set's objects in the storage, and no others; those that are right stay."""
+    with told("the object storage cannot be written"):
+        for entry in storage.entries():
+            if not entry.key.startswith(FOLDER) and wanted.find(entry.key) is None:
+                storage.delete(entry.key)
         for kept in wanted.unseen(1):
             with objects.spooled(objects.content(target, kept)) as pieces:
                 storage.put(kept.key, pieces)

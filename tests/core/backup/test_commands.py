@@ -16,6 +16,7 @@ from trellis.cli.main import cli
 from trellis.db import migrations
 from trellis.db.base import db
 from trellis.runtime import Runtime
+from trellis_backup import revisions
 from trellis_backup.errors import BackupError
 
 Run = Callable[..., Result]
@@ -140,7 +141,7 @@ def test_a_set_of_newer_code_is_refused(
     app: Flask, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run("create")
-    monkeypatch.setattr(migrations, "unknown", lambda *_: ["media"])
+    monkeypatch.setattr(revisions, "unknown", lambda *_: ["media"])
     assert "newer version of media" in refusal(run("restore", "--replace", code=1))
 
 

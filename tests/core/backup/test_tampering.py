@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 import pytest
 from flask import Flask
-from tests.core.backup.conftest import KEY, OTHER_KEY, People, Place, contents
+from tests.core.backup.conftest import KEY, OTHER_KEY, People, Place, contents, objects
 
+from trellis.db import migrations
+from trellis.errors import ServiceUnavailable
 from trellis_backup import manifest
 from trellis_backup.create import create
 from trellis_backup.errors import BackupError
@@ -134,23 +136,59 @@ def test_a_set_that_anybody_may_have_put_there_is_refused(app: Flask, place: Pla
         assert "is not sealed, and TRELLIS_BACKUP_KEY is set" in found_wrong(place)
 
 
-def test_a_restore_of_a_broken_set_leaves_what_it_cannot_read_out(
-    app: Flask, place: Place, files: dict[str, bytes], key: str | None
+@pytest.mark.parametrize("lost", ["/tables/media_asset", "/objects", "objects/"])
+def test_a_restore_of_a_broken_set_changes_nothing(
+    app: Flask, place: Place, files: dict[str, bytes], key: str | None, lost: str
 ) -> None:
-    """It stops, and the database is none that serves."""
-    from trellis.db import migrations
-
-    name = next(name for name in files if name.endswith("/tables/media_asset"))
+    name = next(name for name in files if name.startswith(lost) or name.endswith(lost))
     with app.app_context():
-        before = contents()
         target = place.target(key)
         found = manifest.chosen(target, None)
-        place.sets.put(name, files[name][:-1])
-        with pytest.raises(BackupError, match=name):
-            restore(target, found, replace=True)
+        place.storage.put("books/newer", b"than the set")
+        for key_of_one in objects(place.storage):
+            place.storage.put(key_of_one, b"other than in the set")
+        before = contents(), objects(place.storage)
+        for rest in (files[name][:-1], None):
+            place.sets.delete(name)
+            if rest is not None:
+                place.sets.put(name, rest)
+            with pytest.raises(BackupError, match=name):
+                restore(target, found, replace=True)
+            assert (contents(), objects(place.storage)) == before
+            assert not any(status.pending for status in migrations.status())
+
+
+def test_what_the_storage_still_has_is_not_needed_of_the_set(
+    app: Flask, place: Place, settle: Settle
+) -> None:
+    settle()
+    with app.app_context():
+        found = create(place.target()).manifest
+        before = objects(place.storage)
+        for name in list(place.sets.list("objects/")):
+            place.sets.delete(name)
+        restore(place.target(), found, replace=True)
+        assert objects(place.storage) == before
+
+
+def test_a_restore_that_was_cut_off_is_run_again_without_a_word_of_replacing(
+    app: Flask, place: Place, settle: Settle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database is none that serves, until then."""
+    settle()
+    with app.app_context():
+        found = create(place.target()).manifest
+        before = contents()
+
+        def put(*_: object) -> None:
+            raise ServiceUnavailable("The disk is full.")
+
+        place.storage.delete(next(iter(objects(place.storage))))
+        with monkeypatch.context() as patch, pytest.raises(BackupError, match="full"):
+            patch.setattr(place.storage, "put", put)
+            restore(place.target(), found, replace=True)
         assert "core" in [status.owner for status in migrations.status() if status.pending]
-        place.sets.put(name, files[name])
-        restore(target, found)  # it was not finished, so nothing has to be said of replacing
+        restore(place.target(), found)
         assert contents()["media_asset"] == before["media_asset"]
 
 
