@@ -14,6 +14,7 @@ import structlog
 from flask import Flask, current_app
 from sqlalchemy.exc import SQLAlchemyError
 
+from trellis.db.engine import SQLITE_BUSY_SECONDS
 from trellis.jobs import limits
 from trellis.outbox.lease import LEASE_SECONDS, Claim, renew
 from trellis.runtime import runtime
@@ -50,8 +51,12 @@ def _keep(
         if limits.overdue():
             _end_process()
         if time.monotonic() - renewed >= LEASE_SECONDS / 3:
+            # On SQLite it waits for whoever writes, the task itself included; and then nobody else
+            # can take the rows.
+            _arm(silence + SQLITE_BUSY_SECONDS)
             with app.app_context():
                 _renew(list(unfinished.values()))
+            _arm(silence)
             renewed = time.monotonic()
 
 

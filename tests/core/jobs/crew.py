@@ -21,7 +21,7 @@ from pathlib import Path
 from flask import Flask
 
 from trellis.app import create_app
-from trellis.jobs import worker
+from trellis.jobs import limits, worker
 from trellis.jobs.declaration import Options, Task
 from trellis.jobs.pool import run_forked
 from trellis.jobs.schedule import run_scheduler
@@ -44,6 +44,12 @@ def wait_and_write(directory: str, number: int) -> None:
     while not (place / f"go-{os.getpid()}").exists():
         time.sleep(_PAUSE)
     effect(number)
+
+
+def write_and_work(seconds: float) -> None:
+    """Write first, and be at work for so long before the commit: on SQLite nobody else writes."""
+    effect(0)
+    time.sleep(seconds)
 
 
 def flaky_effect(number: int) -> None:
@@ -104,6 +110,7 @@ def declared(queue: str) -> list[Task]:
         effect: Options(attempts=50, time_limit=5),
         flaky_effect: Options(attempts=50),
         wait_and_write: Options(time_limit=120),
+        write_and_work: Options(attempts=1),
         die_by: Options(attempts=2),
         leave: Options(attempts=1),
         hog: Options(attempts=1, memory_mb=512),
@@ -135,6 +142,7 @@ def main() -> None:
     app = create_app()
     declare(app)
     worker._MOST_RUNS = int(os.environ.get("CREW_MOST_RUNS", worker._MOST_RUNS))
+    limits._LONGEST_SILENCE = float(os.environ.get("CREW_SILENCE", limits._LONGEST_SILENCE))
     if kind == "scheduler":
         stop = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: stop.set())
