@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import takewhile
 from uuid import UUID
 
@@ -15,24 +16,24 @@ from trellis.unit_of_work import UnitOfWork, unit_of_work
 _BATCH = 2000
 
 
-def trim(keep_seconds: float) -> bool:
-    """Delete a batch of the oldest entries that are older; returns whether there may be more.
+def trim(keep_seconds: float, after: int = 0) -> int | None:
+    """Delete what nobody waits for of the oldest entries after a position, when they are older.
 
-    An entry that a listener has still to hear of is kept, dead letters included, though no cursor
-    leads to it any more.
+    Looks at a batch; returns the position to go on after, or None when there is no more. An entry
+    that a listener has still to hear of is kept, dead letters included, though no cursor leads to
+    it any more.
     """
     with unit_of_work() as uow:
         old = FeedEntry.created_at < database_now(-keep_seconds)
-        oldest = uow.session.execute(
-            select(FeedEntry.entry, FeedEntry.position, old.label("old"))
-            .where(
-                FeedEntry.position.is_not(None),
-                FeedEntry.event_id.not_in(_awaited(uow, keep_seconds)),
-            )
+        batch = uow.session.execute(
+            select(FeedEntry.entry, FeedEntry.position, FeedEntry.event_id, old.label("old"))
+            .where(FeedEntry.position > after)
             .order_by(FeedEntry.position)
             .limit(_BATCH)
         ).all()
-        gone = list(takewhile(lambda entry: entry.old, oldest))
+        oldest = list(takewhile(lambda entry: entry.old, batch))
+        awaited = _awaited(uow, [entry.event_id for entry in oldest])
+        gone = [entry for entry in oldest if entry.event_id not in awaited]
         if gone:
             entries = [entry.entry for entry in gone]
             uow.session.execute(delete(FeedEntry).where(FeedEntry.entry.in_(entries)))
@@ -41,14 +42,13 @@ def trim(keep_seconds: float) -> bool:
             uow.session.execute(
                 update(FeedHead).where(FeedHead.trimmed < last).values(trimmed=last)
             )
-        return len(gone) == _BATCH
+        return oldest[-1].position if len(oldest) == _BATCH else None
 
 
-def _awaited(uow: UnitOfWork, keep_seconds: float) -> list[UUID]:
-    """Events whose listeners are not through with them."""
-    undone = uow.session.scalars(
-        select(OutboxRow.arguments).where(
-            OutboxRow.done_at.is_(None), OutboxRow.created_at < database_now(-keep_seconds)
-        )
+def _awaited(uow: UnitOfWork, events: Sequence[UUID]) -> set[UUID]:
+    """Those of the events whose listeners are not through with them."""
+    event_id = OutboxRow.arguments["event_id"].as_string()
+    undone = select(event_id).where(
+        OutboxRow.done_at.is_(None), event_id.in_([str(event) for event in events])
     )
-    return [UUID(arguments["event_id"]) for arguments in undone if "event_id" in arguments]
+    return {UUID(event) for event in uow.session.scalars(undone)}

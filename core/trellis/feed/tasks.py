@@ -11,8 +11,9 @@ _DAY_SECONDS = 24 * 3600
 
 
 @task()
-def trim_feed() -> None:
+def trim_feed(after: int = 0) -> None:
     """Delete entries that are older than `feed_retention_days`, a batch in each run."""
-    if retention.trim(Settings.current().feed_retention_days * _DAY_SECONDS):
+    last = retention.trim(Settings.current().feed_retention_days * _DAY_SECONDS, after)
+    if last is not None:
         with unit_of_work() as uow:
-            uow.enqueue("core.trim_feed")
+            uow.enqueue("core.trim_feed", after=last)

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import func, select, update
+from sqlalchemy import event, func, select, update
 
 from trellis.db import database_now, fetch_value, new_id
+from trellis.db.base import db
 from trellis.errors import ResyncRequired
 from trellis.events import Envelope
 from trellis.feed import changes, head, retention
@@ -101,6 +102,55 @@ def test_what_a_listener_has_still_to_hear_is_kept(
     del runtime.tasks["core.hear"]
     trim_feed()
     assert left() == 0
+
+
+def test_what_is_kept_for_listeners_is_passed_over_in_bounded_batches(
+    app_context: None,
+    runtime: Runtime,
+    share: Share,
+    run_tasks: Callable[[], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(retention, "_BATCH", 2)
+    runtime.listeners["core.note_shared/1"] = ["core.trim_feed"]
+    share(new_id(), 1, 2, 3)
+    del runtime.listeners["core.note_shared/1"]
+    share(new_id(), 4, 5)
+    sequence()
+    age(31)
+    with unit_of_work() as uow:
+        uow.session.execute(update(OutboxRow).values(dead_at=database_now()))
+    trim_feed()
+    assert (left(), trimmed()) == (5, 0)
+    assert run_tasks() == ["core.trim_feed", "core.trim_feed"]
+    assert (left(), trimmed()) == (3, 5)
+
+
+def test_a_statement_has_no_more_parameters_for_more_dead_letters(
+    app_context: None, share: Share, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "_BATCH", 2)
+    share(new_id(), 1, 2)
+    sequence()
+    with unit_of_work() as uow:
+        for _ in range(50):
+            uow.enqueue("core.trim_feed", event_id=str(new_id()))
+    with unit_of_work() as uow:
+        uow.session.execute(update(OutboxRow).values(dead_at=database_now()))
+    age(31, FeedEntry, OutboxRow)
+    most = 0
+
+    def count(_c: Any, _cursor: Any, _s: str, parameters: Any, *_: Any) -> None:
+        nonlocal most
+        most = max(most, len(parameters))
+
+    event.listen(db.engine, "before_cursor_execute", count)
+    try:
+        trim_feed()
+    finally:
+        event.remove(db.engine, "before_cursor_execute", count)
+    assert left() == 0
+    assert 0 < most < 25  # an insert of work takes ten by itself
 
 
 def test_the_head_stays_where_it_is_when_everything_is_gone(
