@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import multiprocessing
 import os
 import signal
@@ -61,6 +62,9 @@ def _ending(streams: Streams) -> Application:
     async def application(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             asyncio.get_running_loop().add_signal_handler(_STOPPING, streams.end)
+            # What is there now stays: while it was looked through, all streams waited for a second.
+            gc.collect()
+            gc.freeze()
         await streams(scope, receive, send)
 
     return application

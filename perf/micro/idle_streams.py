@@ -155,12 +155,13 @@ def _serving(port: int) -> Iterator[int]:
     """A stream process; gives the id of the process that holds the connections."""
     process = _trellis("stream")
     try:
-        while True:
+        while process.poll() is None:
             try:
                 socket.create_connection(("127.0.0.1", port)).close()
                 break
             except ConnectionRefusedError:
                 time.sleep(0.05)
+        assert process.poll() is None, "the stream process has ended"
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         yield max(map(int, children))  # beside it there is the resource tracker, which is older
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -277,7 +278,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     finally:
         if rig is not None:
             for process in (rig.first, rig.second):
-                process.process.kill()
+                process.send(signal.SIGKILL)
                 process.process.wait(PATIENCE)
         redis.kill()
         server.close()

@@ -111,4 +111,4 @@ def test_g02_all_processes_start_anew_at_once(rig: Rig, how: signal.Signals) -> 
 
 @pytest.mark.nightly
 def test_g02_all_processes_start_anew_at_once_again_and_again(rig: Rig) -> None:
-    wander_through(rig, [signal.SIGTERM, signal.SIGKILL] * 10)
+    wander_through(rig, [signal.SIGTERM, signal.SIGKILL] * 5)
