@@ -3,12 +3,12 @@
     python perf/micro/webhook_deliveries.py                      # SQLite and PostgreSQL, minutes
     python perf/micro/webhook_deliveries.py --on sqlite --deliveries 500
 
-One `trellis worker light` and one `trellis stream` (which gives entries of the feed their places)
-tell receivers in this process, by HTTP on the loopback interface, of events that it commits. One
-endpoint and ten, which answer at once and after 100 ms. For the throughput all events are committed
-at once; it counts from before the first commit to the last answer. Then single events come one
-after the other, a moment after the one before was answered everywhere; their times count from
-before the commit to the arrival.
+One `trellis worker light`, a `trellis stream` (which gives entries of the feed their places) and a
+`trellis scheduler` tell receivers in this process, by HTTP on the loopback interface, of events
+that it commits. One endpoint and ten, which answer at once and after 100 ms. For the throughput all
+events are committed at once; it counts from before the first commit to the last answer. Then single
+events come one after the other, a moment after the one before was answered everywhere; their times
+count from before the commit to the arrival.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def run(kind: str, deliveries: int) -> None:
         app = stack.enter_context(Environment.started(directory, database)).app
         runtime: Runtime = app.extensions["trellis"]
         runtime.event_types[Probe] = "core.probe/1"
-        for command in (["worker", "light"], ["stream"]):
+        for command in (["worker", "light"], ["stream"], ["scheduler"]):
             process = subprocess.Popen([sys.executable, "-m", "trellis", *command])
             stack.callback(process.wait, 30)
             stack.callback(process.terminate)
