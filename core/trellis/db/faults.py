@@ -18,6 +18,8 @@ class Fault(Enum):
     """The connection ended: what was not committed never happened."""
     AWAY = "away"
     """The database takes no connection, no time, or has no room now."""
+    SLOW = "slow"
+    """It took too long: the database has much to do, or the statement asks for too much."""
 
 
 # Classes of SQLSTATE (PostgreSQL, appendix A); a longer prefix stands before a shorter one.
@@ -30,7 +32,7 @@ _STATES = (
     ("25006", Fault.AWAY),  # read-only: a standby, or a full disk
     ("53", Fault.AWAY),  # disk, memory or connections
     ("55P03", Fault.AWAY),  # a lock was not to be had in time
-    ("57014", Fault.AWAY),  # a statement took too long
+    ("57014", Fault.SLOW),
     ("58030", Fault.AWAY),  # input or output failed
 )
 _SQLITE = frozenset(

@@ -47,8 +47,11 @@ def put_off(task: Task, held: Claim, wish: RetryLater) -> str:
 
 
 def hand_back(held: Claim, error: Exception, fault: Fault) -> bool:
-    """Have it run again soon, as it was the database's fault; False when that is so too often."""
-    if held.fence - held.attempt >= _MOST_UNCOUNTED:
+    """Have it run again soon, as it was the database's fault; False when that is so too often.
+
+    A statement that took too long may be the task's own fault, and is no better at once.
+    """
+    if fault is Fault.SLOW or held.fence - held.attempt >= _MOST_UNCOUNTED:
         return False
     log.warning("task_refused", fault=fault.value, error=type(error).__name__)
     postpone(held, random.uniform(0.1, 1.0), describe(error), counted=False)

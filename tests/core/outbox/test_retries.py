@@ -95,6 +95,21 @@ def test_what_the_database_refuses_for_ever_is_given_up(declare_task: Any) -> No
     assert run(_claimed()).outcome == "dead"
 
 
+@pytest.mark.postgresql_only  # SQLite ends no statement
+def test_a_statement_that_takes_too_long_is_a_failed_attempt(declare_task: Any) -> None:
+    def ask_for_too_much() -> None:
+        with unit_of_work() as uow:
+            uow.session.execute(text("SET LOCAL statement_timeout = '50ms'"))
+            uow.session.execute(text("SELECT pg_sleep(60)"))
+
+    _enqueue(declare_task(ask_for_too_much, attempts=2))
+    assert run(_claimed()).outcome == "failed"
+    assert (_row().attempts, _due_in() > 0.5) == (1, True)
+    _set(due_at=database_now())
+    assert run(_claimed()).outcome == "dead"
+    assert "57014" in _row().error
+
+
 def test_who_asks_for_later_for_too_long_is_given_up(declare_task: Any) -> None:
     def later() -> None:
         raise RetryLater(30)
