@@ -62,9 +62,11 @@ def _ending(streams: Streams) -> Application:
     async def application(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             asyncio.get_running_loop().add_signal_handler(_STOPPING, streams.end)
-            # What is there now stays: while it was looked through, all streams waited for a second.
+            # What is there now stays, and what news takes is soon gone: all streams wait while what
+            # is held is looked through, for a second on a machine that has much else to do.
             gc.collect()
             gc.freeze()
+            gc.set_threshold(10_000, 20)
         await streams(scope, receive, send)
 
     return application
