@@ -39,7 +39,8 @@ _ENDS = (signal.SIGINT, signal.SIGTERM)
 def require_start(app: Flask, *, schema: bool = False) -> None:
     """Raise StartError unless this process may serve; with `schema`, wait until it is migrated.
 
-    Without, a process whose schema is behind serves, and its readiness says so.
+    Without, a process whose schema is behind serves, and its readiness says so. A database that is
+    half restored is served by nobody.
     """
     told = False
     while pending := _apart(app):
@@ -88,6 +89,9 @@ def _check(app: Flask) -> list[str]:
         pending = [status.owner for status in migrations.status() if status.pending]
         if migrations.CORE not in pending:
             require_storage()
+        else:
+            with db.engine.connect() as connection:
+                migrations.refuse_half_restored(connection)
     return pending
 
 

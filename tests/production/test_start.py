@@ -14,6 +14,7 @@ from typing import Any
 from urllib.error import HTTPError
 
 import pytest
+from sqlalchemy import create_engine, make_url, text
 from tests.processes import PATIENCE, free_port, until
 from tests.production.command import Command
 from tests.production.s3 import S3
@@ -87,6 +88,16 @@ def ready(trellis: Command) -> tuple[int, dict[str, Any]]:
             return refusal.code, json.load(refusal)
     except OSError:
         return 0, {}
+
+
+def test_a_half_restored_database_is_served_by_nobody(trellis: Command, database_url: str) -> None:
+    """The core has tables and no revision, as long as a restore is under way or was cut off."""
+    engine = create_engine(make_url(database_url).set(drivername="postgresql+psycopg"))
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM core_alembic_version"))
+    engine.dispose()
+    for sentence in refusals(trellis, "serve", "stream", "worker light", "db upgrade"):
+        assert "run `trellis backup restore` again" in sentence
 
 
 @pytest.mark.nightly

@@ -85,11 +85,7 @@ def upgrade(owner: str | None = None) -> None:
     StartError when another migrator does not end, and for a half restored database.
     """
     with locked() as connection:
-        if is_half_restored(connection):
-            raise StartError(
-                "This database holds a restore that did not come to its end: "
-                "run `trellis backup restore` again."
-            )
+        refuse_half_restored(connection)
         for name in [owner] if owner else owners():
             if _status(name, connection).pending:
                 step = partial(command.upgrade, config(name, connection), "head")
@@ -114,6 +110,15 @@ def is_half_restored(connection: Connection) -> bool:
     tables = inspect(connection).get_table_names()
     connection.rollback()
     return "core_installation" in tables and _status(CORE, connection).current is None
+
+
+def refuse_half_restored(connection: Connection) -> None:
+    """Raise StartError while a restore is under way, and after one that was cut off."""
+    if is_half_restored(connection):
+        raise StartError(
+            "This database holds a restore that has not come to its end: "
+            "wait for it, or run `trellis backup restore` again."
+        )
 
 
 def drift(owner: str) -> str | None:
