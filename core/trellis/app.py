@@ -12,6 +12,7 @@ import trellis.privacy.tasks
 from trellis.cache import init_cache
 from trellis.contracts import BlobStore, Mailbox, PushSink
 from trellis.db.engine import init_engine
+from trellis.jobs.announcer import Announcer
 from trellis.jobs.broker import quick_client
 from trellis.loader.phases import load_plugins, select_plugins
 from trellis.loader.tasks import register_module, register_schedules
@@ -57,6 +58,7 @@ def make_runtime(app: Flask, settings: LoadedSettings) -> Runtime:
     core.data_dir.mkdir(parents=True, exist_ok=True)
     url = Broker(core.data_dir, core.redis_url).url
     runtime = Runtime(settings, quick_client(url), url)
+    runtime.announcer = Announcer(lambda: runtime.redis)
     app.extensions["trellis"] = runtime
     app.config["MAX_CONTENT_LENGTH"] = core.max_body_bytes
     app.testing = core.environment == "testing"

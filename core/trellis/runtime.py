@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from flask import current_app
 
-from trellis.breaker import CircuitBreaker
-
 if TYPE_CHECKING:
     import click
     from redis import Redis
 
     from trellis.events import Event
+    from trellis.jobs.announcer import Announcer
     from trellis.jobs.declaration import Task
     from trellis.plugin import Cron, Every, Plugin
     from trellis.settings import LoadedSettings
@@ -49,8 +48,7 @@ class Runtime:
     settings: LoadedSettings
     redis: Redis
     redis_url: str
-    wake_breaker: CircuitBreaker = field(default_factory=lambda: CircuitBreaker(1, 2.0))
-    """Of wake-ups that requests send: a Redis that is away holds up one of them every 2 seconds."""
+    announcer: Announcer = field(init=False)
     plugins: dict[str, LoadedPlugin] = field(default_factory=dict)
     ports: dict[type[Any], object] = field(default_factory=dict)
     providers: dict[type[Any], str] = field(default_factory=dict)

@@ -8,25 +8,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 from uuid import UUID
 
 import structlog
 from sqlalchemy import event
-from sqlalchemy.engine import Engine, ExceptionContext
-from sqlalchemy.orm import Session
+from sqlalchemy.engine import Engine, ExceptionContext, NestedTransaction
+from sqlalchemy.exc import InvalidRequestError, SQLAlchemyError
+from sqlalchemy.orm import Session, SessionTransaction
 
 from trellis.cache import invalidate
 from trellis.db.base import db
 from trellis.db.engine import LAZY_UNIT, UNIT
 from trellis.db.session import current_session
+from trellis.entries import append
 from trellis.errors import CommittedRefusal
 from trellis.events import Event
-from trellis.feed.append import FeedRecord, append_events
-from trellis.jobs.wake import announce
-from trellis.outbox.append import OutboxRecord, append_work
+from trellis.feed.record import FeedRecord
+from trellis.outbox.record import OutboxRecord
+from trellis.runtime import runtime
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +67,7 @@ class UnitOfWork:
     @property
     def lazy(self) -> bool:
         """Whether the commit may be `trellis.db.commits.lazy_commit`: nobody is told of it."""
-        return not self._synchronous and not self._events
+        return not self._synchronous and not self._events and not self._work
 
     def publish(self, event: Event) -> None:
         """Append an event to the feed and one piece of work for each of its listeners."""
@@ -115,6 +117,11 @@ class UnitOfWork:
             self._broken = True
             raise
 
+    @property
+    def _border(self) -> NestedTransaction | None:
+        """What fails right within this savepoint, or None, takes the unit with it."""
+        return None
+
     def _commit(self) -> None:
         if self._broken:
             raise RuntimeError(_BROKEN)
@@ -122,8 +129,8 @@ class UnitOfWork:
             return
         session = self.session
         session.flush()
-        append_events(session, self._events)
-        append_work(session, self._work)
+        if self._events or self._work:
+            append(session.connection(), self._events, self._work)
         _commits.set(_commits.get() + 1)
         session.commit()
 
@@ -131,6 +138,8 @@ class UnitOfWork:
         if self._session is not None:
             try:
                 self._session.rollback()
+            except SQLAlchemyError as error:  # what went wrong before says more
+                log.warning("not_rolled_back", error=type(error).__name__)
             finally:
                 db.session.remove()
 
@@ -138,12 +147,15 @@ class UnitOfWork:
         steps: list[Callable[[], None]] = []
         if self._tags:
             steps.append(lambda: invalidate(list(dict.fromkeys(self._tags))))
-        steps.append(lambda: announce(self._work, feed=bool(self._events)))
+        steps.append(self._wake)
         for step in [*steps, *self._callbacks]:
             try:
                 step()
             except Exception:
                 log.exception("after_commit_failed")
+
+    def _wake(self) -> None:
+        runtime().announcer.announce(self._work, feed=bool(self._events))
 
 
 class Collection(UnitOfWork):
@@ -173,6 +185,10 @@ class Collection(UnitOfWork):
             self._part.begin(session)
         return session
 
+    @property
+    def _border(self) -> NestedTransaction | None:
+        return self._part.border if self._part is not None else None
+
     @contextmanager
     def _joined(self) -> Iterator[None]:
         if self._part is not None:  # an inner unit of the part
@@ -201,35 +217,27 @@ class Collection(UnitOfWork):
 
 
 class _Part:
-    """What one inner unit writes into a collection.
-
-    Its savepoint is made by hand: one of SQLAlchemy's has a new name each time, and compiling that
-    takes longer than most parts do.
-    """
+    """What one inner unit writes into a collection, behind a savepoint of its own."""
 
     def __init__(self) -> None:
-        self._session: Session | None = None
+        self._savepoint: SessionTransaction | None = None
+        self.border: NestedTransaction | None = None
 
     def begin(self, session: Session) -> None:
-        if self._session is None:
-            session.flush()
-            session.connection().exec_driver_sql("SAVEPOINT trellis_part")
-            self._session = session
+        if self._savepoint is None:
+            self._savepoint = session.begin_nested()
+            self.border = session.connection().get_nested_transaction()
 
     def keep(self, broken: bool) -> None:
         if broken:
             raise RuntimeError(_BROKEN)
-        if self._session is not None:
-            self._session.flush()
-            self._session.connection().exec_driver_sql("RELEASE SAVEPOINT trellis_part")
+        if self._savepoint is not None:
+            self._savepoint.commit()
 
     def take_back(self) -> None:
-        if self._session is None:
-            return
-        self._session.expunge_all()
-        connection = self._session.connection()
-        if not connection.invalidated:
-            connection.exec_driver_sql("ROLLBACK TO SAVEPOINT trellis_part")
+        if self._savepoint is not None:
+            with suppress(InvalidRequestError):  # it ended with the transaction
+                self._savepoint.rollback()
 
 
 @contextmanager
@@ -298,5 +306,5 @@ def _break(context: ExceptionContext) -> None:
         return
     if not connection.get_execution_options().get("trellis_unit"):
         return
-    if not connection.in_nested_transaction():
+    if connection.get_nested_transaction() is unit._border:
         unit._broken = True

@@ -13,6 +13,7 @@ branch_labels = None
 depends_on = None
 
 OPEN = sa.text("done_at IS NULL AND dead_at IS NULL")
+LEASED = sa.text("done_at IS NULL AND dead_at IS NULL AND leased_until IS NOT NULL")
 DEAD = sa.text("dead_at IS NOT NULL")
 
 
@@ -34,6 +35,13 @@ def upgrade() -> None:
             postgresql_where=OPEN,
         )
         batch_op.create_index(
+            "ix_core_outbox_leased",
+            ["queue", "leased_until"],
+            unique=False,
+            sqlite_where=LEASED,
+            postgresql_where=LEASED,
+        )
+        batch_op.create_index(
             "ix_core_outbox_dead",
             ["id"],
             unique=False,
@@ -49,7 +57,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("fingerprint", sa.String(length=64), nullable=False),
         sa.Column("subject", sa.Uuid(), nullable=True),
-        sa.Column("answer", sa.LargeBinary(), nullable=True),
+        sa.Column("answer", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", UTCDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_core_idempotency")),
     )
@@ -74,6 +82,7 @@ def downgrade() -> None:
         batch_op.drop_column("trimmed")
     with op.batch_alter_table("core_outbox", schema=None) as batch_op:
         batch_op.drop_index("ix_core_outbox_dead")
+        batch_op.drop_index("ix_core_outbox_leased")
         batch_op.drop_index("ix_core_outbox_open")
         batch_op.drop_column("begun_at")
         batch_op.drop_column("priority")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
+import time
 from typing import Any
 
 from flask import Flask
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from trellis.db.base import db
 from trellis.settings import Settings
@@ -16,6 +20,7 @@ from trellis.settings import Settings
 SQLITE_BUSY_SECONDS = 30
 
 _POOL_SECONDS = 3
+_REST_SECONDS = 1.0
 _LOCK_SECONDS = 10
 _IDLE_IN_TRANSACTION_SECONDS = 15
 
@@ -48,6 +53,8 @@ def init_engine(app: Flask, core: Settings) -> None:
             from trellis.db.pulse import Pulse  # which imports the driver
 
             event.listen(db.engine, "do_connect", Pulse().connect)
+            event.listen(db.engine, "checkin", _rest)
+            event.listen(db.engine, "checkout", _test_rested)
 
 
 def _postgresql(core: Settings) -> dict[str, Any]:
@@ -62,8 +69,6 @@ def _postgresql(core: Settings) -> dict[str, Any]:
         "pool_size": core.database_pool_size,
         "max_overflow": 0,
         "pool_timeout": _POOL_SECONDS,
-        # No ping before use, a round trip each time: one lost connection empties the pool, and what
-        # met it is repeated on a fresh one (reads, views, tasks).
         "pool_recycle": 1800,
         "connect_args": {
             "connect_timeout": 3,
@@ -76,6 +81,20 @@ def _postgresql(core: Settings) -> dict[str, Any]:
             "tcp_user_timeout": 10_000,
         },
     }
+
+
+def _rest(_connection: Any, record: ConnectionPoolEntry) -> None:
+    record.info["trellis_rests_since"] = time.monotonic()
+
+
+def _test_rested(connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
+    # Each time, it would cost a round trip. What is lost in use is repeated on a fresh connection:
+    # one that is lost empties the pool.
+    if time.monotonic() - record.info.get("trellis_rests_since", math.inf) > _REST_SECONDS:
+        try:
+            db.engine.dialect.do_ping(connection)
+        except Exception as error:  # the driver's, which only PostgreSQL imports
+            raise DisconnectionError from error
 
 
 def _prepare(connection: sqlite3.Connection, _record: Any) -> None:

@@ -18,9 +18,6 @@ def insert_into(session: Session, model: type[Model]) -> Insert:
 
     SQLAlchemy has them in each dialect by itself, with the same words.
     """
-    return insert_for(session.get_bind().dialect.name, cast("Table", model.__table__))
-
-
-def insert_for(dialect: str, table: Table) -> Insert:
-    """The same for the name of a dialect and a table, to be made once and kept."""
-    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+    table = cast("Table", model.__table__)
+    on_sqlite = session.get_bind().dialect.name == "sqlite"
+    return sqlite.insert(table) if on_sqlite else postgresql.insert(table)

@@ -9,6 +9,7 @@ from trellis.errors import ResyncRequired
 from trellis.feed.audience import audiences_of
 from trellis.feed.reader import MOST, Changes, changes, head
 from trellis.feed.sequencer import sequence
+from trellis.runtime import runtime
 
 blueprint = Blueprint("core", __name__, mount="/v1/changes", description="Streams and erasures.")
 
@@ -68,7 +69,8 @@ def list_changes(*, cursor: str | None, limit: int) -> Changes:
     fetch what the app shows, then ask for changes. 410 means that changes after the cursor are
     gone: fetch everything again and go on with the cursor of that answer.
     """
-    sequence()  # so that callers find what they have just done themselves
+    if sequence():  # so that callers find what they have just done themselves
+        runtime().announcer.announce((), feed=True)
     if cursor is None:
         return Changes([], head(), more=False)
     return changes(int(cursor), audiences_of(current_principal()), limit)

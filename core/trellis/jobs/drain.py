@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from trellis.db.faults import fault_of
 from trellis.feed.sequencer import sequence
 from trellis.jobs.declaration import PRIORITIES
-from trellis.jobs.flight import Ended
+from trellis.jobs.flight import Ended, process
 from trellis.jobs.keeper import kept
 from trellis.jobs.limits import limit_memory
 from trellis.jobs.together import run_next
@@ -38,9 +37,6 @@ _LOOK_SECONDS = 1.0
 
 # One claim in so many begins with the lowest priority: a flood of high ones starves nobody.
 _TURN_OF_THE_LAST = 8
-
-stopping = threading.Event()
-"""Set when the worker was asked to stop: no further row is begun."""
 
 
 class _Batch:
@@ -101,7 +97,7 @@ def drain() -> None:
         for ended in _run_all(claims):
             observe_task(ended.task, ended.outcome, ended.seconds)
         if time.monotonic() > until:
-            wake_light()
+            wake_light(runtime().redis)
             break
     _announce_feed()
 
@@ -114,28 +110,30 @@ def run_heavy() -> None:
         limit_memory(runtime().tasks[held.task].options.memory_mb)
         _run_all([held])
         _announce_feed()
+        runtime().announcer.settle()  # the process ends with this wake-up
 
 
 WAKE_UPS: dict[str, Callable[[], None]] = {"drain": drain, "run": run_heavy}
 
 
 def _light_batches() -> Iterator[Sequence[Claim]]:
-    while not stopping.is_set():
+    while not process.stopping.is_set():
+        # Each by itself: it may be what ended the process of the rows around it.
+        if held := _abandoned.claim():
+            yield [held]
+            continue
         size = _batch.size
         claims = claim_fresh("light", size, _first_priority())
         full = len(claims) == size
         if full:
             with suppress(RedisError):  # what was claimed is run all the same
-                wake_light()  # there is more: for others to join
+                wake_light(runtime().redis)  # there is more: for others to join
         if claims:
             began = time.monotonic()
             yield claims
             _batch.took(time.monotonic() - began, full)
         if not full:
             break
-    # Each by itself, and last: it may be what ended the process of the rows around it.
-    while not stopping.is_set() and (held := _abandoned.claim()):
-        yield [held]
 
 
 def _first_priority() -> int | None:
@@ -148,7 +146,7 @@ def _run_all(claims: Sequence[Claim]) -> list[Ended]:
     with kept(claims) as unfinished:
         while waiting:
             first = list(waiting)
-            if stopping.is_set():
+            if process.stopping.is_set():
                 release(waiting.popleft())
             else:
                 ended += run_next(waiting)
@@ -160,4 +158,4 @@ def _run_all(claims: Sequence[Claim]) -> list[Ended]:
 def _announce_feed() -> None:
     """Tasks publish events: give them their place at once, not at the next sweep."""
     if sequence():
-        wake_feed()
+        wake_feed(runtime().redis)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import threading
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -70,6 +71,8 @@ class _Process:
 
     flight = Flight()
     runs = 0
+    stopping = threading.Event()
+    """Set when a worker was asked to stop: no further row is begun."""
 
 
 process = _Process()

@@ -17,12 +17,12 @@ from trellis.jobs.declaration import Queue
 from trellis.jobs.wake import wake_missing
 from trellis.observe.audit import record
 from trellis.outbox.models import OutboxRow
+from trellis.runtime import runtime
 from trellis.unit_of_work import UnitOfWork, unit_of_work
 
 State = Literal["waiting", "running", "done", "dead"]
 STATES: tuple[State, ...] = ("waiting", "running", "done", "dead")
 
-_MOST_WAKE_UPS = 50
 
 _now = select(database_now()).scalar_subquery()
 _open = and_(OutboxRow.done_at.is_(None), OutboxRow.dead_at.is_(None))
@@ -210,5 +210,6 @@ def _revive(uow: UnitOfWork, *which: ColumnElement[bool]) -> int:
 
 
 def _wake(due: Counter[Queue]) -> None:
+    redis = runtime().redis
     for queue, count in due.items():
-        wake_missing(queue, min(count, _MOST_WAKE_UPS))  # the sweep wakes for the rest
+        wake_missing(redis, queue, count)

@@ -67,4 +67,6 @@ def _call(task: Task, held: Claim) -> None:
         # Committed without the fence, it would be written again by each attempt.
         raise RuntimeError(f"refused: {refusal}") from refusal
     except SystemExit as error:
+        if process.stopping.is_set():  # by who stops us, and asks for the second time
+            raise
         raise RuntimeError("tried to end its process") from error

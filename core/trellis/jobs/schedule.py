@@ -22,7 +22,7 @@ from trellis.db.reads import fetch_value
 from trellis.feed.sequencer import sequence
 from trellis.jobs.broker import patient_client
 from trellis.jobs.declaration import QUEUES
-from trellis.jobs.wake import wake_feed, wake_missing
+from trellis.jobs.wake import MOST, wake_feed, wake_missing
 from trellis.outbox.lease import runnable
 from trellis.outbox.models import OutboxRow
 from trellis.outbox.setback import after_setback
@@ -33,8 +33,6 @@ from trellis.unit_of_work import unit_of_work
 log = structlog.get_logger(__name__)
 
 SWEEP_SECONDS = 2.0
-# Wake-ups that wait at most: more would only fill Redis.
-_MOST = 50
 # What was under way when the clock was set back may still commit times of before.
 _UNSETTLED_SECONDS = 60.0
 
@@ -57,7 +55,7 @@ class Scheduler:
         self._insert_due(self._now)
         sweep()
         if sequence():
-            wake_feed()
+            wake_feed(runtime().redis)
 
     def _insert_due(self, now: datetime) -> None:
         for schedule in runtime().schedules:
@@ -87,9 +85,9 @@ def last_due(schedule: Every | Cron, now: datetime) -> datetime:
 def sweep() -> None:
     """Wake workers for every row that is due and under no lease."""
     for queue in QUEUES:
-        rows = select(OutboxRow.id).where(runnable(queue)).limit(_MOST).subquery()
+        rows = select(OutboxRow.id).where(runnable(queue)).limit(MOST).subquery()
         if due := fetch_value(select(func.count()).select_from(rows)):
-            wake_missing(queue, due)
+            wake_missing(runtime().redis, queue, due)
 
 
 def run_scheduler(app: Flask, stop: threading.Event) -> None:

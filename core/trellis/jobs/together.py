@@ -8,8 +8,12 @@ interrupted, taken back, and run again by itself after the commit of the others.
 
 from __future__ import annotations
 
+import gc
 import time
 from collections import deque
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from trellis.db.base import db
 from trellis.jobs.flight import Ended
@@ -17,6 +21,8 @@ from trellis.jobs.limits import TurnOver
 from trellis.jobs.run import run
 from trellis.outbox.lease import Claim
 from trellis.unit_of_work import collection
+
+log = structlog.get_logger(__name__)
 
 # For how long a commit is put off, and how much longer the last run may take.
 _TOGETHER_SECONDS = 0.05
@@ -48,10 +54,17 @@ _pace = _Pace()
 def run_next(waiting: deque[Claim]) -> list[Ended]:
     """Run the first row, and those after it that may share its commit; they are taken out."""
     if db.engine.dialect.name == "sqlite" and _pace.is_quick(waiting[0].task):
-        ended, interrupted = _run_together(waiting)
-        if interrupted is None:
-            return ended
-        return [*ended, _run_alone(interrupted)]
+        before = list(waiting)
+        try:
+            ended, interrupted = _run_together(waiting)
+        except SQLAlchemyError as error:
+            # One that was interrupted in a statement has taken the connection along: all again.
+            log.info("commit_not_shared", error=type(error).__name__)
+            waiting.clear()
+            waiting.extend(before)
+        else:
+            return ended if interrupted is None else [*ended, _run_alone(interrupted)]
+        gc.collect()  # the statement, which holds SQLite's lock
     return [_run_alone(waiting.popleft())]
 
 

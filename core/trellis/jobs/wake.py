@@ -6,26 +6,22 @@ whoever writes to Redis can wake workers and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
-import structlog
-from redis import Redis, RedisError
+from redis import Redis
 from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from trellis.jobs.declaration import Queue as QueueName
-from trellis.runtime import runtime
-
-if TYPE_CHECKING:
-    from trellis.outbox.append import OutboxRecord
-
-log = structlog.get_logger(__name__)
 
 FEED_CHANNEL = "trellis:feed"
 LIGHT_KEY = "trellis:wake:light"
 """Set from a wake-up of the light workers until a drain begins."""
+
+MOST = 50
+"""Wake-ups of one queue that wait in Redis: more would only fill it, and the sweep wakes again."""
 
 # It outlives its wake-up when Redis went away between the two.
 _LIGHT_SECONDS = 5
@@ -61,58 +57,33 @@ def rq_queue(name: QueueName, connection: Redis) -> Queue:
     )
 
 
-def announce(work: Sequence[OutboxRecord], *, feed: bool) -> None:
-    """Wake, after a commit, those whom it concerns; ``feed`` says that the feed has grown.
-
-    Never fails: the sweep wakes for what is lost here. A Redis that does not answer is left alone
-    for a while, so that few requests wait for it.
-    """
-    breaker = runtime().wake_breaker
-    if not (work or feed) or not breaker.allows():
-        return
-    try:
-        for record in work:
-            if record.queue == "heavy":
-                wake_heavy()
-        if any(record.queue == "light" for record in work):
-            wake_light()
-        if feed:
-            wake_feed()
-    except RedisError as error:
-        breaker.failed()
-        log.warning("broker_away", error=str(error))
-    else:
-        breaker.succeeded()
-
-
-def wake_missing(queue: QueueName, rows: int) -> None:
+def wake_missing(redis: Redis, queue: QueueName, rows: int) -> None:
     """Have as many wake-ups wait in Redis as so many rows need, and none more.
 
     They are counted there, so nothing piles up while no worker runs.
     """
-    needed = min(rows, 1) if queue == "light" else rows
-    for _ in range(needed - len(rq_queue(queue, runtime().redis))):
-        _enqueue(queue)
+    needed = min(rows, 1 if queue == "light" else MOST)
+    for _ in range(needed - len(rq_queue(queue, redis))):
+        _enqueue(redis, queue)
 
 
-def wake_light() -> None:
+def wake_light(redis: Redis) -> None:
     """Have a light worker drain its rows; one wake-up that no drain has begun with is enough."""
-    if runtime().redis.set(LIGHT_KEY, 1, nx=True, ex=_LIGHT_SECONDS):
-        _enqueue("light")
+    if redis.set(LIGHT_KEY, 1, nx=True, ex=_LIGHT_SECONDS):
+        _enqueue(redis, "light")
 
 
-def wake_heavy() -> None:
-    """Have a heavy worker run one row, which it chooses: by priority, then by due time."""
-    _enqueue("heavy")
+def wake_heavy(redis: Redis, rows: int) -> None:
+    """Have heavy workers run so many rows more; they choose by priority, then by due time."""
+    for _ in range(min(rows, MOST - len(rq_queue("heavy", redis)))):
+        _enqueue(redis, "heavy")
 
 
-def wake_feed() -> None:
+def wake_feed(redis: Redis) -> None:
     """Tell streams that the feed has grown."""
-    runtime().redis.publish(FEED_CHANNEL, b"1")
+    redis.publish(FEED_CHANNEL, b"1")
 
 
-def _enqueue(queue: QueueName) -> None:
+def _enqueue(redis: Redis, queue: QueueName) -> None:
     # No time-out of RQ's: tasks have their own. No result: the outbox row is the record.
-    rq_queue(queue, runtime().redis).enqueue_call(
-        _WAKE_UPS[queue], timeout=-1, result_ttl=0, failure_ttl=60
-    )
+    rq_queue(queue, redis).enqueue_call(_WAKE_UPS[queue], timeout=-1, result_ttl=0, failure_ttl=60)

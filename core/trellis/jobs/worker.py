@@ -21,7 +21,6 @@ from rq.worker.base import BaseWorker
 from trellis.db.base import db
 from trellis.jobs.broker import patient_client
 from trellis.jobs.declaration import Queue
-from trellis.jobs.drain import stopping
 from trellis.jobs.flight import Ended, Flight, account_for, process
 from trellis.jobs.limits import resident_mebibytes
 from trellis.jobs.wake import WakeUpJob, rq_queue
@@ -47,12 +46,12 @@ class _Resumable(BaseWorker):
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         """Begin no further row, and stop as RQ does after the one under way."""
-        stopping.set()
+        process.stopping.set()
         super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
 
     def _install_signal_handlers(self) -> None:
         super()._install_signal_handlers()  # type: ignore[no-untyped-call]
-        if stopping.is_set():  # asked while it registered, which may take a while
+        if process.stopping.is_set():  # asked while it registered, which may take a while
             raise StopRequested
 
     def set_shutdown_requested_date(self) -> None:
@@ -75,7 +74,7 @@ class LightWorker(_Resumable, SimpleWorker):
         memory = resident_mebibytes()
         if process.runs > _MOST_RUNS or memory > _MOST_MEBIBYTES:
             log.info("worker_recycled", runs=process.runs, mebibytes=round(memory))
-            stopping.set()
+            process.stopping.set()
             self._stop_requested = True
 
 
@@ -122,15 +121,15 @@ def run_worker(app: Flask, queue: Queue) -> None:
     While Redis is away nothing is run; then the work of this process goes on.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+        signal.signal(number, lambda *_: process.stopping.set())
     with app.app_context(), suppress(StopRequested):
         runtime().redis = connection = patient_client(runtime().redis_url)
-        while not stopping.is_set():
+        while not process.stopping.is_set():
             try:
                 _worker(queue, connection).work(logging_level="WARNING")
             except RedisError as error:
                 log.warning("broker_away", error=str(error))
-            stopping.wait(_PAUSE_SECONDS)
+            process.stopping.wait(_PAUSE_SECONDS)
 
 
 def _worker(queue: Queue, connection: Redis) -> BaseWorker:

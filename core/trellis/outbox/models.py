@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from trellis.db.base import Model
 
 OPEN = "done_at IS NULL AND dead_at IS NULL"
+_LEASED = f"{OPEN} AND leased_until IS NOT NULL"
 _DEAD = "dead_at IS NOT NULL"
 
 
@@ -51,6 +52,13 @@ class OutboxRow(Model):
             "due_at",
             sqlite_where=text(OPEN),
             postgresql_where=text(OPEN),
+        ),
+        Index(
+            "ix_core_outbox_leased",
+            "queue",
+            "leased_until",
+            sqlite_where=text(_LEASED),
+            postgresql_where=text(_LEASED),
         ),
         Index(
             "ix_core_outbox_dead",

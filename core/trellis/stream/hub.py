@@ -16,6 +16,7 @@ from sqlalchemy.engine import Row
 from trellis.feed.reader import Changes, changes, entries_after, head
 from trellis.feed.sequencer import sequence
 from trellis.jobs.wake import FEED_CHANNEL, wake_feed
+from trellis.runtime import runtime
 from trellis.stream.connection import Connection, entry_text
 from trellis.stream.guard import Guard
 from trellis.stream.threads import Threads
@@ -140,7 +141,7 @@ class Hub:
     async def _announce(self) -> None:
         """Tell the other processes, which found the sequencer's lock taken."""
         try:
-            await self._reading.run(wake_feed)
+            await self._reading.run(lambda: wake_feed(runtime().redis))
         except RedisError as error:
             log.warning("broker_away", error=str(error))
 

@@ -59,6 +59,7 @@ class Environment:
 
     def reset(self) -> None:
         """Undo what the test before did: in the database, the broker, the storage and the sinks."""
+        self._runtime.announcer.settle()
         self._runtime.redis.flushall()
         if self._used:
             self._database.restore(self._dispose)

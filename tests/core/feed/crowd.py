@@ -13,19 +13,20 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from uuid import UUID
 
 from flask import Flask
-from sqlalchemy import ColumnElement
+from sqlalchemy import update
+from sqlalchemy.orm import Session
 from tests.core.feed.notes import TYPE, NoteShared
 
 from trellis.app import create_app
 from trellis.db.clock import database_now
-from trellis.feed import append
-from trellis.feed.append import FeedRecord, append_events
+from trellis.entries import append
+from trellis.feed.models import FeedEntry
+from trellis.feed.record import FeedRecord
 from trellis.feed.sequencer import sequence
 from trellis.runtime import Runtime
 from trellis.unit_of_work import unit_of_work
@@ -42,7 +43,6 @@ class TakenBack(Exception):
 
 def main(first: int, journal: Path) -> None:
     """Run until nobody holds the other end of the standard input."""
-    setattr(append, "database_now", _stepping_clock)  # noqa: B010 (it is not for others)
     app = create_app()
     runtime: Runtime = app.extensions["trellis"]
     runtime.event_types[NoteShared] = TYPE
@@ -83,7 +83,8 @@ def _writer(number: int, committed: Callable[[str], object]) -> Callable[[], Non
         try:
             with unit_of_work() as uow:
                 records = [FeedRecord.of(NoteShared(n, READER)) for n in numbers]
-                append_events(uow.session, records)
+                append(uow.session.connection(), records, ())
+                _set_the_clock(uow.session, records)
                 # Its entries have their numbers of insertion, and are not committed.
                 time.sleep(random.uniform(0, _LONGEST_SECONDS))
                 _raise_if(back)
@@ -104,9 +105,11 @@ def _raise_if(back: bool) -> None:
         raise TakenBack
 
 
-def _stepping_clock(_seconds: object = 0.0) -> ColumnElement[datetime]:
-    """The database's clock, as if it were set anew before each statement: up to ten days off."""
-    return database_now(random.uniform(-1, 1) * 864_000)
+def _set_the_clock(session: Session, records: Sequence[FeedRecord]) -> None:
+    """Have the entries made as if the database's clock had been set before: up to ten days off."""
+    made = database_now(random.uniform(-1, 1) * 864_000)
+    written = FeedEntry.event_id.in_([record.event_id for record in records])
+    session.execute(update(FeedEntry).where(written).values(created_at=made))
 
 
 if __name__ == "__main__":

@@ -11,12 +11,13 @@ import pytest
 from flask import Flask
 from redis import Redis
 from rq.serializers import JSONSerializer
+from tests.processes import PATIENCE
 
-from trellis.breaker import CircuitBreaker
+from trellis.jobs.announcer import Announcer
 from trellis.jobs.broker import quick_client
 from trellis.jobs.drain import drain
 from trellis.jobs.schedule import sweep
-from trellis.jobs.wake import LIGHT_KEY, WakeUpJob, rq_queue, wake_light
+from trellis.jobs.wake import LIGHT_KEY, MOST, WakeUpJob, rq_queue, wake_light
 from trellis.runtime import Runtime
 from trellis.unit_of_work import unit_of_work
 
@@ -32,6 +33,7 @@ def runtime(app: Flask) -> Runtime:
 
 
 def _wake_ups(runtime: Runtime, queue: Any = "light") -> int:
+    runtime.announcer.settle(PATIENCE)
     return len(rq_queue(queue, runtime.redis))
 
 
@@ -44,7 +46,7 @@ def test_a_job_in_redis_can_name_no_other_function(app_context: None, runtime: R
 
 
 def test_a_job_in_redis_can_name_no_callback(app_context: None, runtime: Runtime) -> None:
-    wake_light()
+    wake_light(runtime.redis)
     queue = rq_queue("light", runtime.redis)
     key = f"rq:job:{queue.job_ids[0]}"
     runtime.redis.hset(key, mapping={"success_callback_name": "os.abort"})
@@ -74,12 +76,24 @@ def test_each_heavy_row_has_a_wake_up_of_its_own(
     assert _wake_ups(runtime, "heavy") == 2
 
 
+def test_wake_ups_do_not_pile_up_while_no_worker_runs(
+    app_context: None, runtime: Runtime, declare_task: Any
+) -> None:
+    name = declare_task(_noop, queue="heavy")
+    for _ in range(3):
+        with unit_of_work() as uow:
+            for _ in range(MOST - 1):
+                uow.enqueue(name)
+    assert _wake_ups(runtime, "heavy") == MOST
+
+
 def test_the_sweep_wakes_for_work_whose_wake_up_was_lost(
     app_context: None, runtime: Runtime, declare_task: Any
 ) -> None:
     with unit_of_work() as uow:
         uow.enqueue(declare_task(_noop))
         uow.enqueue(declare_task(lambda: None, queue="heavy"))
+    runtime.announcer.settle()
     runtime.redis.flushall()
     sweep()
     assert _wake_ups(runtime) == 1
@@ -95,6 +109,7 @@ def test_the_sweep_wakes_where_redis_went_away_in_the_middle(
     runtime.redis.set(LIGHT_KEY, 1)  # and then no wake-up followed
     with unit_of_work() as uow:
         uow.enqueue(declare_task(_noop))
+    runtime.announcer.settle()
     assert _wake_ups(runtime) == 0
     sweep()
     assert _wake_ups(runtime) == 1
@@ -106,7 +121,7 @@ def away(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> Callable[[Redis],
 
     def away(redis: Redis) -> None:
         monkeypatch.setattr(runtime, "redis", redis)
-        monkeypatch.setattr(runtime, "wake_breaker", CircuitBreaker(1, 2.0))
+        monkeypatch.setattr(runtime, "announcer", Announcer(lambda: redis))
 
     return away
 

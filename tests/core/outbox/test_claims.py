@@ -9,9 +9,9 @@ from uuid import UUID
 
 import pytest
 from flask import Flask
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 
-from trellis.db import fetch_all, fetch_value
+from trellis.db import database_now, fetch_all, fetch_value
 from trellis.jobs.declaration import PRIORITIES
 from trellis.jobs.drain import drain
 from trellis.jobs.run import run
@@ -72,6 +72,31 @@ def test_a_flood_of_high_ones_starves_nobody(
         return run(held, **options)
 
     _enqueue(named["low"], *[named["high"]] * 100)
+    monkeypatch.setattr("trellis.jobs.together.run", run_and_refill)
+    drain()
+    assert named["low"] in ran
+
+
+def test_what_was_left_by_the_dead_does_not_wait_for_the_fresh(
+    app_context: None, named: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fresh rows may come for hours; who made the older ones waits for them."""
+    ran: list[str] = []
+
+    def run_and_refill(held: Any, **options: Any) -> Any:
+        ran.append(held.task)
+        if named["low"] in ran:
+            monkeypatch.undo()
+        else:
+            _enqueue(named["high"])
+        assert len(ran) < 5000, "the older one waits for ever"
+        return run(held, **options)
+
+    _enqueue(named["low"])
+    claim_fresh("light", 1)
+    with unit_of_work() as uow:
+        uow.session.execute(update(OutboxRow).values(leased_until=database_now(-1)))
+    _enqueue(*[named["high"]] * 100)
     monkeypatch.setattr("trellis.jobs.together.run", run_and_refill)
     drain()
     assert named["low"] in ran

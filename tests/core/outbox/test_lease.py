@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select, text, update
 
 from trellis.db import database_now, fetch_one, fetch_value, new_id, utcnow
 from trellis.errors import CommittedRefusal, Permanent, RetryLater
@@ -215,6 +215,7 @@ def test_a_killer_takes_no_neighbour_with_it(declare_task: Any, monkeypatch: Any
         return run(held, **options)
 
     monkeypatch.setattr(together, "run", run_or_die)
+    monkeypatch.setattr(drain, "_LOOK_SECONDS", 0.0)
     killer = declare_task(_fail, attempts=3)
     _enqueue(killer)
     _enqueue(declare_task(_write_row, attempts=1))
@@ -250,6 +251,22 @@ def test_a_task_past_its_time_limit_is_stopped(declare_task: Any) -> None:
     _enqueue(declare_task(_spin, time_limit=0.05))
     run(_claimed())
     assert _stored().error == "TaskTimeoutError: ran longer than 0.05 seconds"
+
+
+@pytest.mark.postgresql_only  # SQLite runs a statement in this process, which no signal interrupts
+def test_a_task_past_its_time_limit_in_a_statement_is_stopped_and_counted(
+    declare_task: Any,
+) -> None:
+    """The connection is in the middle of it, and cannot even roll back."""
+
+    def sleep() -> None:
+        with unit_of_work() as uow:
+            uow.session.execute(text("SELECT pg_sleep(20)"))
+
+    _enqueue(declare_task(sleep, time_limit=0.2))
+    run(_claimed())
+    assert _stored().error == "TaskTimeoutError: ran longer than 0.2 seconds"
+    assert fetch_value(select(OutboxRow.attempts)) == 1
 
 
 def test_a_released_row_can_be_claimed_at_once(declare_task: Any) -> None:

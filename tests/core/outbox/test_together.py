@@ -7,7 +7,7 @@ from collections import deque
 from typing import Any
 
 import pytest
-from sqlalchemy import event, select
+from sqlalchemy import event, select, text
 
 from trellis.db import fetch_all
 from trellis.db.base import db
@@ -26,6 +26,12 @@ def everybody_is_quick(app_context: None, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(together, "_KNOWN_RUNS", 0)
     monkeypatch.setattr(together, "_QUICK_SECONDS", 1000.0)
     monkeypatch.setattr(together, "_TOGETHER_SECONDS", 1000.0)
+
+
+_SLOW = text(
+    "WITH RECURSIVE counted(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < 2000000)"
+    " SELECT count(*) FROM counted"
+)
 
 
 def _effect(number: int) -> None:
@@ -113,6 +119,29 @@ def test_a_slow_one_is_interrupted_and_run_by_itself(
     assert outcomes == ["done", "done"]
     assert began == [[], [1]]  # the other's commit did not wait for the second time
     assert _effects() == [1, 2]
+
+
+def test_a_slow_statement_is_interrupted_and_run_by_itself(
+    declare_task: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted in a statement, it takes the connection and all others of the commit along."""
+
+    def slow(number: int) -> None:
+        began.append(list(committed))
+        with unit_of_work() as uow:
+            uow.session.execute(_SLOW if len(began) == 1 else select(1))
+        _effect(number)
+
+    began: list[list[int]] = []
+    monkeypatch.setattr(together, "_TURN_SECONDS", 0.05)
+    waiting = _enqueue((declare_task(_effect), 1), (declare_task(slow), 2))
+    waiting += _enqueue((declare_task(_effect), 3))
+    ended = []
+    while waiting:
+        ended += together.run_next(waiting)
+    assert [each.outcome for each in ended] == ["done"] * 3
+    assert _effects() == sorted(committed) == [1, 2, 3]
+    assert _errors() == [None] * 3
 
 
 def test_only_what_was_quick_of_late_takes_part(monkeypatch: pytest.MonkeyPatch) -> None:

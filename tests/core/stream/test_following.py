@@ -70,7 +70,7 @@ def test_what_nobody_tells_of_is_found_all_the_same(
     play: Play, publish: Publish, as_user: SignIn, ada: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The wake-up was lost: its sender was killed, or what we subscribed to is silent."""
-    monkeypatch.setattr("trellis.unit_of_work.announce", lambda *_, **__: None)
+    monkeypatch.setattr("trellis.jobs.announcer.Announcer.announce", lambda *_, **__: None)
 
     async def scene(served: Any) -> None:
         phone = await served.connect(as_user(ada))

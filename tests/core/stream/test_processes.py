@@ -10,6 +10,8 @@ from tests.core.stream.follower import Follower
 from tests.core.stream.rig import Rig
 from tests.processes import PATIENCE, until
 
+from trellis.db.base import db
+
 # What a killed server leaves open in the driver is found when the garbage is collected.
 pytestmark = pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
@@ -74,6 +76,8 @@ def test_streams_go_on_after_the_database_was_away(rig: Rig, how: str) -> None:
     assert refused.status == 503
     refused.close()
     rig.server.start()
+    with rig.app.app_context():
+        db.engine.dispose()  # of the test, which repeats nothing
     rig.write(ada, 2)
     for follower in followers:
         follower.until_number(2)

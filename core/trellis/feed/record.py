@@ -1,20 +1,14 @@
-"""Writing to the feed; called by the unit of work just before it commits."""
+"""An event on its way into the feed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Table, insert
-from sqlalchemy.orm import Session
-
-from trellis.db.clock import database_now
 from trellis.db.ids import new_id
 from trellis.events import Event
-from trellis.feed.models import FeedEntry
-from trellis.outbox.append import OutboxRecord
+from trellis.outbox.record import OutboxRecord
 from trellis.runtime import runtime
 
 
@@ -55,13 +49,3 @@ class FeedRecord:
             "operation": self.event.operation,
             "payload": self.event.payload(),
         }
-
-
-# Of the table, not of the model: SQLAlchemy's unit of objects costs more than the insert.
-_INSERTION = insert(cast("Table", FeedEntry.__table__)).values(created_at=database_now())
-
-
-def append_events(session: Session, records: Sequence[FeedRecord]) -> None:
-    """Insert the records in the caller's transaction; they have no position yet."""
-    if records:
-        session.connection().execute(_INSERTION, [record.row() for record in records])

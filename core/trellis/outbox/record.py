@@ -1,21 +1,14 @@
-"""Writing to the outbox; called by the unit of work just before it commits."""
+"""A piece of work on its way into the outbox."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Float, bindparam
-from sqlalchemy.orm import Session
-
-from trellis.db.clock import database_now
 from trellis.db.ids import new_id
-from trellis.db.inserts import Insert, insert_for
 from trellis.jobs.declaration import PRIORITIES
-from trellis.outbox.models import outbox
 from trellis.runtime import runtime
 
 
@@ -60,23 +53,3 @@ class OutboxRecord:
             "unique_key": self.unique_key,
             "delay": self.delay,
         }
-
-
-def append_work(session: Session, records: Sequence[OutboxRecord]) -> None:
-    """Insert the records in the caller's transaction; a taken unique key is left as it is."""
-    if records:
-        connection = session.connection()
-        connection.execute(_insertion(connection.dialect.name), [row.row() for row in records])
-
-
-@cache
-def _insertion(dialect: str) -> Insert:
-    return (
-        insert_for(dialect, outbox)
-        .values(
-            created_at=database_now(),
-            due_at=database_now(bindparam("delay", type_=Float())),
-            fence=0,
-        )
-        .on_conflict_do_nothing(index_elements=["unique_key"])
-    )
