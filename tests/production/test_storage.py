@@ -170,3 +170,14 @@ def test_a_server_that_goes_in_mid_upload_leaves_nothing_to_read(
         storage.read("media/large")
     storage.put("media/large", b"the client tried again")
     assert content(storage, "media/large") == b"the client tried again"
+
+
+def test_a_body_that_breaks_midway_is_told_as_the_server_being_away(
+    open_storage: Open, s3: S3, proxy: Proxy
+) -> None:
+    storage = open_storage(**s3.environ(port=proxy.port))
+    storage.put("media/large", os.urandom(30_000_000))
+    proxy.cut_after(1_000_000)
+    body = storage.read("media/large")
+    with pytest.raises(ServiceUnavailable):
+        list(body)

@@ -21,7 +21,7 @@ from trellis.errors import NotFound, ServiceUnavailable, StartError
 from trellis.settings import Settings
 
 if TYPE_CHECKING:
-    from obstore import GetOptions
+    from obstore import GetOptions, GetResult
     from obstore.store import ClientConfig, ObjectStore, RetryConfig, S3Config
 
 log = structlog.get_logger(__name__)
@@ -96,7 +96,7 @@ class ObjectStorage:
                 if _lacks_bucket(error):
                     raise
                 raise NotFound from None
-        return (bytes(chunk) for chunk in result.stream(min_chunk_size=_CHUNK))
+        return _body(result)
 
     def delete(self, key: str) -> None:
         with _answering():
@@ -170,6 +170,12 @@ def reason(error: BaseException) -> str:
     code = _S3_CODE.search(told)
     what = told.partition("\n")[0].partition(": <?xml")[0]
     return f"{what}: {code[1]}" if code else what
+
+
+def _body(result: GetResult) -> Iterator[bytes]:
+    with _answering():
+        for chunk in result.stream(min_chunk_size=_CHUNK):
+            yield bytes(chunk)
 
 
 def _lacks_bucket(error: FileNotFoundError) -> bool:
