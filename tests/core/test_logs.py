@@ -12,6 +12,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trellis.errors import Transient
 from trellis.observe.logs import MASK, configure_logging, mask_secrets
 
 TOKEN = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
@@ -65,11 +66,11 @@ def test_a_trace_shows_no_local_variable(capsys: pytest.CaptureFixture[str], for
     address = "postgresql://u:" + "p4ss@db"
 
     def fail() -> None:
-        raise ValueError(f"refused by {address}", len(hidden))
+        raise Transient(f"refused by {address}", len(hidden))
 
     try:
         fail()
-    except ValueError:
+    except Transient:
         structlog.get_logger("a").exception("failed")
         logging.getLogger("a").exception("failed")
     text = capsys.readouterr().err

@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from trellis.db.faults import Fault
-from trellis.errors import DomainError, Permanent, RetryLater, Transient
+from trellis.errors import DomainError, Permanent, RetryLater, StartError, Transient
 from trellis.jobs.declaration import Task
 from trellis.jobs.limits import OVERDUE, SILENT, TaskTimeoutError
 from trellis.outbox.lease import Claim, give_up, postpone
@@ -23,9 +23,12 @@ _LONGEST_DELAY = 600.0
 # database's faults are taken for the task's.
 _MOST_UNCOUNTED = 50
 
-# Their texts are written for operators. Others' may hold what people wrote: an address that a
-# server refused, a value that is no number.
-_TOLD = (Permanent, Transient, RetryLater, DomainError, TaskTimeoutError)
+# Their texts are written for operators, or name code. Others' may hold what people wrote: an
+# address that a server refused, a value that is no number.
+_TOLD = (
+    *(Permanent, Transient, RetryLater, DomainError, StartError, TaskTimeoutError),
+    *(AttributeError, ImportError, NameError, NotImplementedError, TypeError),
+)
 
 
 def fail(task: Task, held: Claim, error: BaseException | None, reason: str) -> str:
@@ -62,7 +65,8 @@ def describe(error: BaseException) -> str:
     """An error in one line, for operators, without anything that a person may have written."""
     if isinstance(error, _TOLD):
         return f"{type(error).__name__}: {error}"[:2000]
-    return f"{type(error).__name__}{_refusal(error)}{_place(error)}"[:2000]
+    told = _refusal(error) or _system(error)
+    return f"{type(error).__name__}{told}{_place(error)}"[:2000]
 
 
 def describe_exit(code: int) -> str:
@@ -95,6 +99,11 @@ def _refusal(error: BaseException) -> str:
     ]
     told = " ".join(name for name in names if name)
     return f" ({told})" if told else ""
+
+
+def _system(error: BaseException) -> str:
+    """What the operating system says; the name of a file is no part of it."""
+    return f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
 
 
 def _place(error: BaseException) -> str:

@@ -1,4 +1,7 @@
-"""Logging for the whole process: structlog and the standard library, one shape, no secret in it."""
+"""Logging for the whole process: structlog and the standard library, one shape, no secret in it.
+
+An error is told by its frames, its type and what names no person: its text may quote people.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,14 @@ import functools
 import logging
 import re
 import sys
+import traceback
 from collections.abc import Mapping
 from typing import Any, Literal, TextIO
 
 import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
+
+from trellis.jobs.failure import describe
 
 MASK = "***"
 
@@ -26,6 +32,7 @@ _IN_TEXT = (
     ("@", re.compile(r"(?<=://)([^/\s:@]*):\S+@"), rf"\1:{MASK}@"),
     ("eyJ", re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]+"), MASK),  # a signed token
 )
+_FRAMES = "Traceback (most recent call last):\n"
 # They tell what they do at a level at which ours tells what matters.
 _CHATTY = ("PIL", "alembic", "rq")
 
@@ -56,7 +63,7 @@ def configure_logging(
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
-        structlog.processors.format_exc_info,
+        structlog.processors.ExceptionRenderer(_trace),
         mask_secrets,
     ]
     structlog.configure(
@@ -93,6 +100,19 @@ def configure_logging(
 def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Blot out values whose key names a secret, and credentials inside texts."""
     return {name: _masked(name, value) for name, value in event.items()}
+
+
+def _trace(exc_info: ExcInfo) -> str:
+    """Frames of an error and of those that led to it, each with what may be told of it."""
+    error: BaseException | None = exc_info[1]
+    chain: list[BaseException] = []
+    while error is not None and error not in chain:
+        chain.append(error)
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\n\n".join(
+        f"{_FRAMES}{''.join(traceback.format_tb(each.__traceback__))}{describe(each)}"
+        for each in reversed(chain)
+    )
 
 
 def _masked(name: str, value: Any) -> Any:
