@@ -31,11 +31,13 @@ class _Server(MPServer):
     """How long it goes on listening after the application was told."""
 
     def shutdown(self, exit_code: int = 0) -> None:
-        for worker in multiprocessing.active_children():
+        workers = multiprocessing.active_children()
+        for worker in workers:
             if worker.pid is not None:
                 with suppress(ProcessLookupError):
                     os.kill(worker.pid, _STOPPING)
-        time.sleep(self.drain_seconds)
+        if workers:  # else it is because they died, and nobody answers whom the listener lets in
+            time.sleep(self.drain_seconds)
         super().shutdown(exit_code)  # type: ignore[no-untyped-call]
 
 
