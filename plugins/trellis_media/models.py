@@ -6,11 +6,12 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Index, String
+from sqlalchemy import BigInteger, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from trellis.db import Model
 
+PROCESSING = text("state = 'processing'")
 State = Literal["processing", "ready", "failed"]
 
 
@@ -38,7 +39,13 @@ class Asset(Model):
     created_at: Mapped[datetime]
     processed_at: Mapped[datetime | None]
 
-    __table_args__ = (Index("ix_media_asset_owner", "owner_id", "id"),)
+    __table_args__ = (
+        Index("ix_media_asset_owner", "owner_id", "id"),
+        # Few at any time, and looked for each minute.
+        Index(
+            "ix_media_asset_processing", "id", sqlite_where=PROCESSING, postgresql_where=PROCESSING
+        ),
+    )
 
 
 class Usage(Model):

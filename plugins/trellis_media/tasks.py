@@ -17,9 +17,9 @@ def make_renditions(asset_id: str) -> None:
 
 
 @task()
-def close_given_up() -> None:
-    """Have pictures fail whose task was given up."""
-    services.close_given_up()
+def close_given_up(after: str = str(UUID(int=0))) -> None:
+    """Have pictures fail whose task was given up, of those whose ids are after this one."""
+    services.close_given_up(UUID(after))
 
 
 @task(attempts=20)

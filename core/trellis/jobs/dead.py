@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
 
 from sqlalchemy import select
 
@@ -10,7 +10,13 @@ from trellis.db.reads import fetch_all
 from trellis.outbox.models import outbox
 
 
-def given_up(task: str) -> list[dict[str, Any]]:
-    """The arguments of a task's dead letters, which nobody runs until an operator says so."""
-    dead = select(outbox.c.arguments).where(outbox.c.task == task, outbox.c.dead_at.is_not(None))
-    return [row.arguments for row in fetch_all(dead)]
+def given_up(task: str, argument: str, among: Iterable[str]) -> list[str]:
+    """Those of the values with which a task, by this argument, is a dead letter.
+
+    Nobody runs it until an operator says so. Ask of a bounded number of values.
+    """
+    value = outbox.c.arguments[argument].as_string()
+    dead = select(value.label("value")).where(
+        outbox.c.task == task, outbox.c.dead_at.is_not(None), value.in_(list(among))
+    )
+    return [row.value for row in fetch_all(dead)]

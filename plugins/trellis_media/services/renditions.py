@@ -8,15 +8,16 @@ from uuid import UUID
 from sqlalchemy import or_, select, update
 
 from trellis.contracts import BlobStore, Messenger, port, port_or_none
-from trellis.db import fetch_one, utcnow
+from trellis.db import fetch_all, fetch_one, utcnow
 from trellis.jobs import given_up
 from trellis.unit_of_work import UnitOfWork, unit_of_work
 from trellis_media.events import AssetFailed, AssetReady
-from trellis_media.models import Asset
+from trellis_media.models import PROCESSING, Asset
 from trellis_media.services.decoding import Decoded, UndecodableError, decode
 from trellis_media.services.objects import ORIGINAL, delete_objects, object_key
 from trellis_media.services.views import tag_of
 
+_AT_ONCE = 200
 _GIVEN_UP = "given_up"
 # An operator may have it tried again, and then it is not too late.
 _OPEN = or_(Asset.state == "processing", Asset.failure == _GIVEN_UP)
@@ -46,13 +47,24 @@ def make_renditions(asset_id: UUID) -> None:
     _finish(asset_id, asset.owner_id, decoded)
 
 
-def close_given_up() -> None:
-    """Tell the owners of pictures that nobody tries any more: their task is a dead letter."""
-    for arguments in given_up("media.make_renditions"):
-        asset_id = UUID(arguments["asset_id"])
-        asset = fetch_one(select(Asset.owner_id, Asset.state).where(Asset.id == asset_id))
-        if asset is not None and asset.state == "processing":
-            _fail(asset_id, asset.owner_id, _GIVEN_UP)
+def close_given_up(after: UUID) -> None:
+    """Tell the owners of pictures that nobody tries any more: their task is a dead letter.
+
+    Looks at a batch of those that are being processed, whose ids are after the given one, and has
+    the next batch looked at in a further task.
+    """
+    batch = fetch_all(
+        select(Asset.id, Asset.owner_id)
+        .where(PROCESSING, Asset.id > after)
+        .order_by(Asset.id)
+        .limit(_AT_ONCE)
+    )
+    owners = {str(asset.id): asset.owner_id for asset in batch}
+    with unit_of_work() as uow:
+        for asset_id in given_up("media.make_renditions", "asset_id", owners):
+            _fail(UUID(asset_id), owners[asset_id], _GIVEN_UP)
+        if len(batch) == _AT_ONCE:
+            uow.enqueue("media.close_given_up", after=str(batch[-1].id))
 
 
 def store_renditions(asset_id: UUID, decoded: Decoded) -> None:

@@ -13,14 +13,15 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, update
 from tests.plugins.media.conftest import of_type
 
-from trellis.db import database_now, fetch_value
+from trellis.db import database_now, fetch_value, new_id
 from trellis.jobs import given_up
 from trellis.jobs.operate import retry_dead
+from trellis.observe.statements import start_counting, statement_count
 from trellis.outbox.models import OutboxRow
 from trellis.unit_of_work import unit_of_work
-from trellis_media import services
 from trellis_media.factories import picture
-from trellis_media.services import decoding
+from trellis_media.services import decoding, renditions
+from trellis_media.tasks import close_given_up
 
 ASSETS = "/v1/media/assets"
 TASK = "media.make_renditions"
@@ -54,7 +55,7 @@ def test_f23_the_owner_of_a_picture_that_was_given_up_is_told_and_a_retry_makes_
         return found
 
     with app.app_context():
-        services.close_given_up()
+        close_given_up()
     assert asset()["state"] == "processing"
     program = tmp_path / "ended.py"
     program.write_text(f"import os; os.kill(os.getpid(), {int(signal.SIGKILL)})")
@@ -62,16 +63,58 @@ def test_f23_the_owner_of_a_picture_that_was_given_up_is_told_and_a_retry_makes_
         patch.setattr(decoding, "_DECODER", program)
         assert "the decoder was ended by SIGKILL" in run_the_last_attempt(app, run_tasks)
     with app.app_context():
-        assert given_up(TASK) == [{"asset_id": asset_id}]
+        assert given_up(TASK, "asset_id", [asset_id, str(new_id())]) == [asset_id]
         for _ in range(2):
-            services.close_given_up()
+            close_given_up()
     assert (asset()["state"], asset()["failure"]) == ("failed", "given_up")
     (failed,) = of_type(feed(), "media.asset_failed/1")
     assert failed["payload"]["reason"] == "given_up"
 
     with app.app_context():
         assert retry_dead(TASK) == 1
-        assert given_up(TASK) == []
+        assert given_up(TASK, "asset_id", [asset_id]) == []
     run_tasks()
     assert (asset()["state"], asset()["failure"]) == ("ready", None)
     assert len(of_type(feed(), "media.asset_ready/1")) == 1
+
+
+def give_up_all() -> None:
+    with unit_of_work() as uow:
+        uow.session.execute(
+            update(OutboxRow).where(OutboxRow.task == TASK).values(dead_at=database_now())
+        )
+
+
+def test_dead_letters_of_old_cost_no_queries(app_context: None) -> None:
+    with unit_of_work() as uow:
+        for _ in range(30):
+            uow.enqueue(TASK, asset_id=str(new_id()))
+    give_up_all()
+    start_counting()
+    close_given_up()
+    assert statement_count() < 5
+
+
+def test_a_batch_is_bounded_and_the_next_one_follows(
+    app: Flask,
+    client: FlaskClient,
+    as_user: Callable[..., dict[str, str]],
+    upload: Callable[..., str],
+    run_tasks: Callable[..., list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(renditions, "_AT_ONCE", 2)
+    me = as_user()
+    for _ in range(5):
+        upload(me, picture())
+
+    def failures() -> int:
+        found = client.get(ASSETS, headers=me).get_json()["items"]
+        return sum(asset["failure"] == "given_up" for asset in found)
+
+    with app.app_context():
+        give_up_all()
+        close_given_up()
+    assert failures() == 2
+    run_tasks()
+    assert failures() == 5
