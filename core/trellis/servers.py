@@ -17,6 +17,7 @@ from granian.server.mp import MPServer
 
 from trellis.app import create_app
 from trellis.draining import Draining, WSGIApplication
+from trellis.parent import end_with_parent
 from trellis.settings import Settings
 from trellis.stream.asgi import Application, Streams, front
 from trellis.stream.connection import Message, Receive, Send
@@ -43,6 +44,7 @@ class _Server(MPServer):
 
 def web_application() -> WSGIApplication:
     """WSGI: the API, which drains when its server is told to stop."""
+    end_with_parent(signal.SIGKILL)
     application = Draining(create_app().wsgi_app)
     signal.signal(_STOPPING, lambda *_: application.drain())
     return application
@@ -60,6 +62,7 @@ def front_application() -> Application:
 
 def _ending(streams: Streams) -> Application:
     """The application, which ends its streams when its server says that it stops."""
+    end_with_parent(signal.SIGKILL)  # a milder signal waits for the last stream to end
 
     async def application(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
