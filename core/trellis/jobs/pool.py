@@ -5,7 +5,6 @@ They share its memory and start in a moment, where each would otherwise import e
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
@@ -19,10 +18,11 @@ from flask import Flask
 
 from trellis.db.base import db
 from trellis.jobs.flight import Flight, account_for, process
+from trellis.parent import end_with_parent
 
 log = structlog.get_logger(__name__)
 
-_PR_SET_PDEATHSIG = 1
+_ENDS = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,12 @@ def run_forked(app: Flask, runs: Mapping[str, Callable[[], None]]) -> int:
         asked.append(number)
         _terminate(children)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _ENDS:
         signal.signal(number, stop)
     for name in runs:
         _start(app, name, runs, children)
+    if asked:  # while they were being started
+        _terminate(children)
     while children:
         pid, status = os.wait()
         child = children.pop(pid, None)
@@ -75,9 +77,12 @@ def _start(
     sys.stdout.flush()
     sys.stderr.flush()
     child = _Child(name, Flight())
+    # The parent's handler, in a child that is not prepared yet, would take what should end it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
     pid = os.fork()
     if pid:
         children[pid] = child
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
         return
     code = 1
     try:
@@ -94,11 +99,10 @@ def _start(
 
 
 def _prepare(app: Flask) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _ENDS:
         signal.signal(number, signal.SIG_DFL)  # the parent's would end our siblings
-    if sys.platform == "linux":
-        # Nobody would start us again, or write down how we ended.
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
+    end_with_parent(signal.SIGTERM)
     with app.app_context():
         db.engine.dispose(close=False)  # connections are the parent's
 
