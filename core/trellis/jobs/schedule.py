@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from croniter import croniter
@@ -35,6 +35,7 @@ log = structlog.get_logger(__name__)
 SWEEP_SECONDS = 2.0
 # What was under way when the clock was set back may still commit times of before.
 _UNSETTLED_SECONDS = 60.0
+_UNKNOWN = datetime.max.replace(tzinfo=UTC)
 
 
 class Scheduler:
@@ -42,16 +43,18 @@ class Scheduler:
 
     def __init__(self) -> None:
         self._inserted: dict[Every | Cron, str] = {}
-        self._now = datetime.max.replace(tzinfo=UTC)
+        self._now = _UNKNOWN
+        self._back = timedelta()
         self._unsettled_until = 0.0
 
     def tick(self) -> None:
         """Insert what has come due and wake workers for what nobody runs."""
         before, self._now = self._now, fetch_value(select(database_now()))
         if self._now < before:
+            self._back = timedelta() if before is _UNKNOWN else before - self._now
             self._unsettled_until = time.monotonic() + _UNSETTLED_SECONDS
         if time.monotonic() < self._unsettled_until:
-            after_setback()
+            after_setback(self._back)
         self._insert_due(self._now)
         sweep()
         if sequence():

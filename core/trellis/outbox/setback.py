@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select, update
+from datetime import timedelta
+
+from sqlalchemy import bindparam, select, update
 
 from trellis.db.clock import database_now
 from trellis.outbox.lease import LEASE_SECONDS
@@ -11,32 +13,48 @@ from trellis.unit_of_work import unit_of_work
 
 # Clocks tell a row's times apart by this much at most, in the statements of one transaction.
 _TOLERANCE = 1.0
+# Rows of one transaction: nobody takes them meanwhile.
+_BATCH = 500
+
+_open = (outbox.c.done_at.is_(None), outbox.c.dead_at.is_(None))
 
 
-def after_setback() -> None:
+def after_setback(back: timedelta = timedelta()) -> None:
     """Have work that was made or leased in what is the future now come when it should.
 
-    May be called at any time, by many: of rows that are in order it changes nothing. What was put
-    off before the clock was set back waits longer by that.
+    ``back`` is by how much the clock was set back, as far as it is known. May be called at any
+    time, by many: of rows that are in order it changes nothing.
     """
-    open_ = (outbox.c.done_at.is_(None), outbox.c.dead_at.is_(None))
-    too_late = database_now(LEASE_SECONDS + _TOLERANCE)
     with unit_of_work() as uow:
-        connection = uow.session.connection()
-        connection.execute(
+        uow.session.connection().execute(
             update(outbox)
-            .where(*open_, outbox.c.leased_until > too_late)
+            .where(*_open, outbox.c.leased_until > database_now(LEASE_SECONDS + _TOLERANCE))
             .values(leased_until=database_now())
         )
-        made = connection.execute(
+    while _move(back) == _BATCH:
+        pass
+
+
+def _move(back: timedelta) -> int:
+    """Set a batch right; how many rows it had."""
+    with unit_of_work() as uow:
+        connection = uow.session.connection()
+        ahead = connection.execute(
             select(outbox.c.id, outbox.c.created_at, outbox.c.due_at, database_now().label("now"))
-            .where(*open_, outbox.c.created_at > database_now(_TOLERANCE))
-            .with_for_update()
+            .where(*_open, outbox.c.created_at > database_now(_TOLERANCE))
+            .limit(_BATCH)
+            .with_for_update(skip_locked=True)
         ).all()
-        for row in made:
-            due_at = row.now + (row.due_at - row.created_at)
+        moved = []
+        for row in ahead:
+            # Nothing was made in the future: so much is known also of what came since we looked.
+            by = max(back, row.created_at - row.now)
+            moved.append({"row": row.id, "created": row.created_at - by, "due": row.due_at - by})
+        if moved:
             connection.execute(
                 update(outbox)
-                .where(outbox.c.id == row.id)
-                .values(created_at=row.now, due_at=due_at)
+                .where(outbox.c.id == bindparam("row"))
+                .values(created_at=bindparam("created"), due_at=bindparam("due")),
+                moved,
             )
+        return len(moved)

@@ -6,10 +6,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import func, select, update
 
-from trellis.db import database_now, fetch_one
+from trellis.db import database_now, fetch_one, fetch_value
 from trellis.jobs.schedule import Scheduler
+from trellis.outbox import setback
 from trellis.outbox.lease import LEASE_SECONDS, claim_abandoned, claim_any
 from trellis.outbox.models import OutboxRow
 from trellis.outbox.setback import after_setback
@@ -82,6 +83,33 @@ def test_what_was_put_off_keeps_its_delay() -> None:
     row = fetch_one(OutboxRow.__table__.select())
     assert row is not None
     assert (row.due_at - row.created_at).total_seconds() == pytest.approx(60, abs=1)
+
+
+@pytest.mark.usefixtures("enqueued")
+def test_what_had_waited_for_most_of_its_delay_waits_for_the_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scheduler = Scheduler()
+    scheduler.tick()
+    _made_an_hour_ahead(2, created_at=database_now(HOUR - 50))
+    monkeypatch.setattr(scheduler, "_now", scheduler._now + timedelta(hours=1))
+    scheduler.tick()
+    row = fetch_one(OutboxRow.__table__.select())
+    assert row is not None
+    assert (row.due_at - row.created_at).total_seconds() == pytest.approx(52, abs=1)
+    assert row.created_at < fetch_value(select(database_now(-40)))
+
+
+@pytest.mark.usefixtures("enqueued")
+def test_rows_beyond_a_batch_are_set_right_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(setback, "_BATCH", 2)
+    with unit_of_work() as uow:
+        for _ in range(4):
+            uow.enqueue("core._noop")
+    _made_an_hour_ahead(0)
+    after_setback()
+    ahead = select(func.count()).where(OutboxRow.due_at > database_now())
+    assert fetch_value(ahead) == 0
 
 
 @pytest.mark.usefixtures("enqueued")
