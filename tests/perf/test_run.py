@@ -53,6 +53,7 @@ def test_every_plugin_brings_users_to_a_server_that_has_it(plugin: str) -> None:
     assert set(run.stdout.decode().split()) == {f"trellis_{plugin}.perf", "trellis_perf.scenarios"}
 
 
+@pytest.mark.nightly
 def test_a_run_starts_a_server_loads_it_and_leaves_nothing_behind(tmp_path: Path) -> None:
     environ = {**QUIET, "TMPDIR": str(tmp_path), "TRELLIS_DATABASE_URL": "sqlite:////nowhere/x.db"}
     run = subprocess.run(

@@ -59,6 +59,7 @@ def columns(database: psycopg.Connection[Any]) -> set[Any]:
     return set(database.execute(COLUMNS).fetchall())
 
 
+@pytest.mark.nightly
 def test_f27_a_migration_that_is_killed_in_the_middle_leaves_nothing_and_runs_again(
     trellis: Command, database_url: str, database: psycopg.Connection[Any]
 ) -> None:

@@ -1,6 +1,5 @@
 """Tasks on RQ: plugins declare them, the outbox keeps them, Redis only wakes the workers."""
 
-from trellis.jobs.dead import given_up
 from trellis.jobs.declaration import task
 
-__all__ = ["given_up", "task"]
+__all__ = ["task"]

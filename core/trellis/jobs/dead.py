@@ -9,6 +9,8 @@ from sqlalchemy import select
 from trellis.db.reads import fetch_all
 from trellis.outbox.models import outbox
 
+__all__ = ["given_up"]
+
 
 def given_up(task: str, argument: str, among: Iterable[str]) -> list[str]:
     """Those of the values with which a task, by this argument, is a dead letter.

@@ -23,6 +23,7 @@ PUBLIC_MODULES = frozenset(
         "trellis.events",
         "trellis.feed",
         "trellis.jobs",
+        "trellis.jobs.dead",
         "trellis.observe.audit",
         "trellis.outgoing",
         "trellis.plugin",

@@ -9,7 +9,7 @@ from sqlalchemy import or_, select, update
 
 from trellis.contracts import BlobStore, Messenger, port, port_or_none
 from trellis.db import fetch_all, fetch_one, utcnow
-from trellis.jobs import given_up
+from trellis.jobs.dead import given_up
 from trellis.unit_of_work import UnitOfWork, unit_of_work
 from trellis_media.events import AssetFailed, AssetReady
 from trellis_media.models import PROCESSING, Asset

@@ -256,6 +256,7 @@ with create_app().app_context():
 """
 
 
+@pytest.mark.nightly
 def test_g01_a_sequencer_that_is_stopped_holds_the_feed_up_for_seconds_only(
     tmp_path: Path, server: PostgreSQL, share_in: Callable[..., Any]
 ) -> None:

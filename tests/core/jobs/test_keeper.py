@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 
+
+@pytest.mark.nightly
 def test_a_task_that_writes_first_and_works_on_is_no_hang(workers: Any) -> None:
     workers.enqueue("heavy_write_and_work", seconds=10)
     workers.start("heavy", CREW_SILENCE="4")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from typing import Any
 
+import pytest
+
 
 def test_f23_heavy_poison_ends_among_the_dead_with_its_reason(workers: Any) -> None:
     workers.enqueue("heavy_die_by", number=int(signal.SIGSEGV))
@@ -33,6 +35,7 @@ def test_f23_heavy_poison_ends_among_the_dead_with_its_reason(workers: Any) -> N
     assert "in hold" in workers.said
 
 
+@pytest.mark.nightly
 def test_light_poison_ends_among_the_dead_and_takes_no_neighbour_with_it(workers: Any) -> None:
     workers.enqueue("light_effect", 10)
     workers.enqueue("light_die_by", number=int(signal.SIGSEGV))

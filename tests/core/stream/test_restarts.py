@@ -104,7 +104,11 @@ def test_g02_sigterm_amid_news_ends_streams_in_good_order_and_they_go_on_elsewhe
     until(rig.first.ready, "another process")
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=lambda how: how.name)
+@pytest.mark.parametrize(
+    "how",
+    [pytest.param(signal.SIGTERM, marks=pytest.mark.nightly), signal.SIGKILL],
+    ids=lambda how: how.name,
+)
 def test_g02_all_processes_start_anew_at_once(rig: Rig, how: signal.Signals) -> None:
     wander_through(rig, [how])
 

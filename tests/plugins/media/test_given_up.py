@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 from tests.plugins.media.conftest import of_type
 
 from trellis.db import database_now, fetch_value, new_id
-from trellis.jobs import given_up
+from trellis.jobs.dead import given_up
 from trellis.jobs.operate import retry_dead
 from trellis.observe.statements import start_counting, statement_count
 from trellis.outbox.models import OutboxRow
