@@ -161,6 +161,7 @@ def test_what_was_claimed_is_run_though_redis_is_full(
     with unit_of_work() as uow:
         for _ in range(20):
             uow.enqueue(name)
+    runtime.announcer.settle(PATIENCE)  # a refusal would have it tell nobody in the tests to come
     before = runtime.redis.config_get("maxmemory*")
     runtime.redis.config_set("maxmemory-policy", "noeviction", "maxmemory", "1")
     try:
