@@ -6,9 +6,10 @@ from typing import Any
 from uuid import UUID
 
 from trellis.api import Blueprint, Page, current_principal
+from trellis.db import Found
 from trellis.errors import NotFound
 from trellis_webhooks import services
-from trellis_webhooks.errors import EndpointNotEnabled, TooManyEndpoints
+from trellis_webhooks.errors import EndpointNotEnabled, TooManyEndpoints, TooManySecrets
 from trellis_webhooks.schemas import (
     CreatedEndpointSchema,
     DeliveryDetailSchema,
@@ -37,7 +38,7 @@ def create_endpoint(**endpoint: Any) -> Any:
     It is told of what happens from now on.
     """
     endpoint_id, secret = services.create_endpoint(current_principal().id, **endpoint)
-    return {**services.get_endpoint(endpoint_id)._mapping, "secret": secret}
+    return {**_shown(services.get_endpoint(endpoint_id)), "secret": secret}
 
 
 @blueprint.route("/endpoints")
@@ -45,7 +46,8 @@ def create_endpoint(**endpoint: Any) -> Any:
 @blueprint.paginated(EndpointSchema)
 def list_endpoints(*, cursor: str | None, limit: int) -> Page[Any]:
     """List the endpoints, the oldest first."""
-    return services.list_endpoints(cursor=cursor, limit=limit)
+    page = services.list_endpoints(cursor=cursor, limit=limit)
+    return Page([_shown(row) for row in page.items], page.next_cursor)
 
 
 @blueprint.route("/endpoints/<uuid:endpoint_id>")
@@ -54,7 +56,7 @@ def list_endpoints(*, cursor: str | None, limit: int) -> Page[Any]:
 @blueprint.response(200, EndpointSchema)
 def get_endpoint(endpoint_id: UUID) -> Any:
     """Get one endpoint."""
-    return services.get_endpoint(endpoint_id)
+    return _shown(services.get_endpoint(endpoint_id))
 
 
 @blueprint.route("/endpoints/<uuid:endpoint_id>", methods=["PATCH"])
@@ -68,7 +70,7 @@ def update_endpoint(changes: dict[str, Any], endpoint_id: UUID) -> Any:
     Enabled again, it is told of what happens from now on, and of what has been waiting for it.
     """
     services.update_endpoint(endpoint_id, changes)
-    return services.get_endpoint(endpoint_id)
+    return _shown(services.get_endpoint(endpoint_id))
 
 
 @blueprint.route("/endpoints/<uuid:endpoint_id>", methods=["DELETE"])
@@ -82,13 +84,13 @@ def delete_endpoint(endpoint_id: UUID) -> None:
 
 @blueprint.route("/endpoints/<uuid:endpoint_id>/rotate", methods=["POST"])
 @blueprint.access(permission="webhooks.manage")
-@blueprint.errors(NotFound)
+@blueprint.errors(NotFound, TooManySecrets)
 @blueprint.arguments(RotationSchema, as_kwargs=True)
 @blueprint.response(200, RotatedSecretSchema)
 def rotate_secret(endpoint_id: UUID, overlap_hours: int) -> Any:
-    """Give an endpoint a new secret, beside which the old one signs for a while."""
-    secret, until = services.rotate_secret(endpoint_id, overlap_hours)
-    return {"secret": secret, "previous_until": until}
+    """Give an endpoint a new secret, beside which those before it sign for a while."""
+    secret = services.rotate_secret(endpoint_id, overlap_hours)
+    return {**_shown(services.get_endpoint(endpoint_id)), "secret": secret}
 
 
 @blueprint.route("/endpoints/<uuid:endpoint_id>/test", methods=["POST"])
@@ -130,3 +132,7 @@ def redeliver(delivery_id: UUID) -> Any:
     """Send a delivery again, with the same `webhook-id`, whatever became of it."""
     services.redeliver(delivery_id)
     return services.get_delivery(delivery_id)
+
+
+def _shown(endpoint: Found) -> dict[str, Any]:
+    return {**endpoint._mapping, "unmatched": services.unmatched(endpoint.events)}

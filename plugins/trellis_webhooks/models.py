@@ -39,8 +39,6 @@ class Endpoint(Model):
     disabled_reason: Mapped[str | None] = mapped_column(String(20))
     owner_id: Mapped[UUID | None] = mapped_column(index=True)
     secret: Mapped[str] = mapped_column(Secret)
-    previous_secret: Mapped[str | None] = mapped_column(Secret)
-    previous_until: Mapped[datetime | None]
     after: Mapped[int] = mapped_column(BigInteger)
     failures: Mapped[int]
     failing_since: Mapped[datetime | None]
@@ -49,6 +47,19 @@ class Endpoint(Model):
     turn_at: Mapped[datetime | None]
     seen_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
+
+
+class PreviousSecret(Model):
+    """A secret that was rotated away, and signs beside the present one until then."""
+
+    __tablename__ = "webhooks_previous_secret"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    endpoint_id: Mapped[UUID] = mapped_column(
+        ForeignKey(Endpoint.id, ondelete="CASCADE"), index=True
+    )
+    secret: Mapped[str] = mapped_column(Secret)
+    until: Mapped[datetime]
 
 
 class Delivery(Model):

@@ -67,13 +67,35 @@ class EndpointChangesSchema(Schema):
     enabled = fields.Boolean()
 
 
-class EndpointSchema(Schema):
+class _SecretsSchema(Schema):
+    """Which secrets sign."""
+
+    signing_secrets = fields.Integer(
+        required=True,
+        metadata={"description": "How many sign: the present one, and those before.", "example": 1},
+    )
+    previous_until = Timestamp(
+        required=True,
+        allow_none=True,
+        metadata={"description": "When the last of the secrets before the present one ends."},
+    )
+
+
+class EndpointSchema(_SecretsSchema):
     """An address that is told what happens."""
 
     id = fields.UUID(required=True)
     url = fields.String(required=True, metadata={"example": "https://hooks.example.com/trellis"})
     description = fields.String(required=True, metadata={"example": "Warehouse"})
     events = fields.List(fields.String(), required=True, metadata={"example": ["media.*"]})
+    unmatched = fields.List(
+        fields.String(),
+        required=True,
+        metadata={
+            "description": "Those of `events` that mean nothing which an installed plugin tells.",
+            "example": [],
+        },
+    )
     enabled = fields.Boolean(required=True)
     disabled_reason = fields.String(
         required=True,
@@ -88,11 +110,6 @@ class EndpointSchema(Schema):
         required=True,
         allow_none=True,
         metadata={"description": "When the first of its failures without a success was."},
-    )
-    previous_until = Timestamp(
-        required=True,
-        allow_none=True,
-        metadata={"description": "Until when the secret before the present one signs, too."},
     )
     created_at = Timestamp(required=True)
 
@@ -121,19 +138,14 @@ class RotationSchema(Schema):
         strict=True,
         validate=validate.Range(min=0, max=_LONGEST_OVERLAP_HOURS),
         metadata={
-            "description": "For so long the old secret signs, too. 0 when somebody else knows it."
+            "description": "For so long the old secret signs, too. 0 when somebody else knows it: "
+            "all before end at once."
         },
     )
 
 
-class RotatedSecretSchema(NewSecretSchema):
-    """The new secret."""
-
-    previous_until = Timestamp(
-        required=True,
-        allow_none=True,
-        metadata={"description": "Until when the old one signs, too."},
-    )
+class RotatedSecretSchema(NewSecretSchema, _SecretsSchema):
+    """The new secret, and how long those before it sign, too."""
 
 
 class DeliveryFilterSchema(Schema):

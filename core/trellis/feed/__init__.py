@@ -5,6 +5,6 @@ positions, so a transaction that began earlier and commits later is never skippe
 cursors use positions only.
 """
 
-from trellis.feed.reader import changes, entries_between, head
+from trellis.feed.reader import changes, entries_between, head, published
 
-__all__ = ["changes", "entries_between", "head"]
+__all__ = ["changes", "entries_between", "head", "published"]

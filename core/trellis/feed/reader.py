@@ -14,6 +14,7 @@ from sqlalchemy.engine import Row
 from trellis.db.reads import fetch_all, fetch_one, fetch_value
 from trellis.errors import ResyncRequired
 from trellis.feed.models import FeedEntry, FeedHead
+from trellis.runtime import runtime
 
 log = structlog.get_logger(__name__)
 
@@ -87,6 +88,11 @@ def entries_after(position: int, limit: int) -> Sequence[Row[Any]]:
 def head() -> int:
     """The newest position that was given."""
     return int(fetch_value(select(FeedHead.position)) or 0)
+
+
+def published() -> Collection[str]:
+    """The types of all events that installed plugins publish."""
+    return runtime().event_types.values()
 
 
 def _trimmed() -> int:

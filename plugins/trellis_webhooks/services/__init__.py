@@ -16,11 +16,12 @@ from trellis_webhooks.services.endpoints import (
     delete_endpoint,
     get_endpoint,
     list_endpoints,
-    rotate_secret,
+    unmatched,
     update_endpoint,
 )
 from trellis_webhooks.services.follow import follow
 from trellis_webhooks.services.personal_data import erase_user, export_user
+from trellis_webhooks.services.secrets import rotate_secret
 from trellis_webhooks.services.turns import resume
 
 __all__ = [
@@ -40,5 +41,6 @@ __all__ = [
     "resume",
     "rotate_secret",
     "send_test",
+    "unmatched",
     "update_endpoint",
 ]

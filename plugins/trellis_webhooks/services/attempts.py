@@ -23,6 +23,7 @@ from trellis_webhooks.models import (
     Endpoint,
 )
 from trellis_webhooks.services import patience, signing
+from trellis_webhooks.services.secrets import previous_secrets
 from trellis_webhooks.services.turns import disable, locked, note_time, take_turn
 from trellis_webhooks.settings import WebhooksSettings
 
@@ -97,9 +98,8 @@ def _next(endpoint_id: UUID, turn: int, outcomes: Sequence[Outcome]) -> Found | 
             Delivery.occurred_at,
             Delivery.data,
             Endpoint.url,
+            Endpoint.id.label("endpoint_id"),
             Endpoint.secret,
-            Endpoint.previous_secret,
-            (Endpoint.previous_until > database_now()).label("both_sign"),
             database_now().label("now"),
         )
         .join(Endpoint, Endpoint.id == Delivery.endpoint_id)
@@ -117,7 +117,7 @@ def _next(endpoint_id: UUID, turn: int, outcomes: Sequence[Outcome]) -> Found | 
 
 
 def _request(post: Callable[..., Answer], due: Found) -> Outcome:
-    secrets = [due.secret, *([due.previous_secret] if due.both_sign else [])]
+    secrets = [due.secret, *previous_secrets(due.endpoint_id)]
     content = signing.body(due.type, due.occurred_at, due.data)
     headers = signing.headers(due.event_id, int(due.now.timestamp()), content, secrets)
     timeout = WebhooksSettings.current().timeout_seconds

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,12 +11,14 @@ from sqlalchemy import delete, func, select
 from trellis.api import Page, paginate
 from trellis.db import Found, database_now, fetch_one, fetch_value, new_id
 from trellis.errors import InvalidInput, NotFound
-from trellis.feed import head
+from trellis.feed import head, published
 from trellis.observe import audit
 from trellis.outgoing import TargetRefused, check_url
 from trellis.unit_of_work import UnitOfWork, unit_of_work
 from trellis_webhooks.errors import TooManyEndpoints
 from trellis_webhooks.models import Cursor, Endpoint
+from trellis_webhooks.services.follow import wants
+from trellis_webhooks.services.secrets import PREVIOUS_UNTIL, SIGNING_SECRETS
 from trellis_webhooks.services.signing import new_secret
 from trellis_webhooks.services.turns import locked, reopen
 from trellis_webhooks.settings import WebhooksSettings
@@ -30,7 +31,8 @@ SHOWN = select(
     Endpoint.enabled,
     Endpoint.disabled_reason,
     Endpoint.failing_since,
-    Endpoint.previous_until,
+    PREVIOUS_UNTIL.label("previous_until"),
+    SIGNING_SECRETS.label("signing_secrets"),
     Endpoint.created_at,
 )
 """What operators see of an endpoint; the secret is shown once, when it is made."""
@@ -121,23 +123,10 @@ def delete_endpoint(endpoint_id: UUID) -> None:
         audit.record(uow, "webhooks.endpoint_deleted", endpoint_id=str(endpoint_id))
 
 
-def rotate_secret(endpoint_id: UUID, overlap_hours: int) -> tuple[str, datetime | None]:
-    """Give the endpoint a new secret; returns it, and until when the old one signs too.
-
-    Raises NotFound. A secret that was on its way out already goes at once.
-    """
-    secret = new_secret()
-    with unit_of_work() as uow:
-        endpoint = _found(uow, endpoint_id)
-        until: datetime | None = None
-        if overlap_hours:
-            now: datetime = fetch_value(select(database_now()))
-            until = now + timedelta(hours=overlap_hours)
-        endpoint.previous_secret = endpoint.secret if overlap_hours else None
-        endpoint.previous_until = until
-        endpoint.secret = secret
-        audit.record(uow, "webhooks.secret_rotated", endpoint_id=str(endpoint_id))
-    return secret, until
+def unmatched(patterns: Sequence[str]) -> list[str]:
+    """Those that mean no event of the plugins that are installed."""
+    types = published()
+    return [each for each in patterns if not any(wants([each], known) for known in types)]
 
 
 def _found(uow: UnitOfWork, endpoint_id: UUID) -> Endpoint:

@@ -20,7 +20,7 @@ from trellis.runtime import Runtime
 from trellis.unit_of_work import unit_of_work
 from trellis_notifications.events import MessageCreated
 from trellis_webhooks import factories
-from trellis_webhooks.models import Attempt, Delivery, Endpoint
+from trellis_webhooks.models import Attempt, Delivery, Endpoint, PreviousSecret
 
 EVENT = "notifications.message_created/1"
 
@@ -94,7 +94,8 @@ def pass_time(app_context: None) -> Callable[..., None]:
 
 
 _TIMES: dict[Any, tuple[str, ...]] = {
-    Endpoint: ("failing_since", "closed_until", "turn_at", "seen_at", "previous_until"),
+    Endpoint: ("failing_since", "closed_until", "turn_at", "seen_at"),
+    PreviousSecret: ("until",),
     Delivery: ("next_attempt_at", "created_at"),
     OutboxRow: ("due_at", "created_at"),
 }

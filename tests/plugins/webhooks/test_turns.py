@@ -141,7 +141,7 @@ def test_c13_a_secret_that_leaked_signs_no_more_from_then_on(
 ) -> None:
     endpoint_id, old = endpoint()
     new: list[str] = []
-    meanwhile(lambda: new.append(services.rotate_secret(endpoint_id, 0)[0]))
+    meanwhile(lambda: new.append(services.rotate_secret(endpoint_id, 0)))
     happen(3)
     run_tasks()
     first, *later = receiver.calls

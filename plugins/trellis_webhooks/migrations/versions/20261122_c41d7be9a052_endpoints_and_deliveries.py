@@ -27,8 +27,6 @@ def upgrade() -> None:
         sa.Column("disabled_reason", sa.String(length=20), nullable=True),
         sa.Column("owner_id", sa.Uuid(), nullable=True),
         sa.Column("secret", trellis.db.Secret(), nullable=False),
-        sa.Column("previous_secret", trellis.db.Secret(), nullable=True),
-        sa.Column("previous_until", trellis.db.UTCDateTime(timezone=True), nullable=True),
         sa.Column("after", sa.BigInteger(), nullable=False),
         sa.Column("failures", sa.Integer(), nullable=False),
         sa.Column("failing_since", trellis.db.UTCDateTime(timezone=True), nullable=True),
@@ -39,6 +37,23 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_webhooks_endpoint")),
     )
     op.create_index("ix_webhooks_endpoint_owner_id", "webhooks_endpoint", ["owner_id"])
+    op.create_table(
+        "webhooks_previous_secret",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("endpoint_id", sa.Uuid(), nullable=False),
+        sa.Column("secret", trellis.db.Secret(), nullable=False),
+        sa.Column("until", trellis.db.UTCDateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["endpoint_id"],
+            ["webhooks_endpoint.id"],
+            name=op.f("fk_webhooks_previous_secret_endpoint_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_webhooks_previous_secret")),
+    )
+    op.create_index(
+        "ix_webhooks_previous_secret_endpoint_id", "webhooks_previous_secret", ["endpoint_id"]
+    )
     op.create_table(
         "webhooks_delivery",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -109,4 +124,5 @@ def downgrade() -> None:
     op.drop_table("webhooks_cursor")
     op.drop_table("webhooks_attempt")
     op.drop_table("webhooks_delivery")
+    op.drop_table("webhooks_previous_secret")
     op.drop_table("webhooks_endpoint")
