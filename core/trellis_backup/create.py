@@ -17,6 +17,7 @@ import trellis
 from trellis.contracts import BlobStore, port
 from trellis.db import migrations
 from trellis.db.base import db
+from trellis.db.secret import key_fingerprints
 from trellis.runtime import runtime
 from trellis.settings import LoadedSettings, describe
 from trellis.settings.masking import without_secrets
@@ -26,7 +27,6 @@ from trellis_backup import journal_copy, manifest
 from trellis_backup.errors import BackupError
 from trellis_backup.manifest import Manifest, Table
 from trellis_backup.objects import Collector
-from trellis_backup.sealing import fingerprint
 from trellis_backup.snapshot import Snapshot, snapshot
 from trellis_backup.target import Digest, Target, file_name
 
@@ -114,11 +114,6 @@ def _written(
         secret_keys=key_fingerprints(),
         secrets=_secrets(loaded.settings) if with_secrets else None,
     )
-
-
-def key_fingerprints() -> list[str]:
-    """What the keys of this installation's secrets are called by."""
-    return [fingerprint(key.get_secret_value()) for key in runtime().settings.core.secret_keys]
 
 
 def _secrets(settings: LoadedSettings) -> dict[str, str]:

@@ -16,12 +16,12 @@ from sqlalchemy.engine import Connection
 from trellis.contracts import BlobStore, port
 from trellis.db import migrations
 from trellis.db.base import db
+from trellis.db.secret import key_fingerprints
 from trellis.privacy import journal
 from trellis.privacy.journal import Note
 from trellis.storage import ObjectStorage
 from trellis.storage.mark import FOLDER, adopt
 from trellis_backup import aftermath, journal_copy, loading, objects, revisions
-from trellis_backup.create import key_fingerprints
 from trellis_backup.errors import BackupError
 from trellis_backup.inventory import Inventory
 from trellis_backup.manifest import Manifest

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from trellis.db.secret import fingerprint
 from trellis_backup.errors import BackupError
 
 MAGIC = b"trellis-sealed-1\n"
@@ -92,11 +93,6 @@ class _Stream(NamedTuple):
         except InvalidTag:
             return False
         return True
-
-
-def fingerprint(key: str) -> str:
-    """What a key is called by; nobody finds the key from it."""
-    return _derived(key.encode(), _PRINT, b"fingerprint").hex()
 
 
 def sealed_by(head: bytes) -> str | None:

@@ -37,6 +37,16 @@ class Secret(TypeDecorator[str]):
             raise ValueError("no key in secret_keys opens a stored secret") from None
 
 
+def fingerprint(key: str) -> str:
+    """What a key is called by; nobody finds the key from it."""
+    return HKDF(SHA256(), 8, None, b"trellis backup 1 fingerprint").derive(key.encode()).hex()
+
+
+def key_fingerprints() -> list[str]:
+    """What the keys of this installation's secrets are called by, the one that encrypts first."""
+    return [fingerprint(key.get_secret_value()) for key in runtime().settings.core.secret_keys]
+
+
 def cipher(purpose: bytes, salt: bytes | None = None) -> MultiFernet:
     """Encrypts under what is derived from the first of ``secret_keys``, decrypts under any."""
 

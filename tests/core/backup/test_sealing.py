@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pytest
 from tests.core.backup.conftest import KEY, OTHER_KEY
 
+from trellis.db.secret import fingerprint
 from trellis_backup.errors import BackupError
-from trellis_backup.sealing import CHUNK, MAGIC, Sealer, fingerprint
+from trellis_backup.sealing import CHUNK, MAGIC, Sealer
 
 SIZES = [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK, 3 * CHUNK + 17]
 HEADER = len(MAGIC) + 8 + 32
