@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
@@ -279,9 +280,11 @@ def test_the_documentation_page_shows_the_document(client: FlaskClient) -> None:
 
 
 @pytest.fixture
-def in_production(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
+def in_production(app: Flask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Flask]:
     """A second application over the same database, as production has it."""
     monkeypatch.setenv("TRELLIS_ENVIRONMENT", "production")
+    monkeypatch.setenv("TRELLIS_PUBLIC_URL", "https://api.example.org")
+    monkeypatch.setenv("TRELLIS_STORAGE_URL", f"file://{tmp_path}")
     monkeypatch.setenv("TRELLIS_SECRET_KEYS", "k" * 48)
     monkeypatch.setenv("TRELLIS_NOTIFICATIONS__MAIL_URL", "smtp://mail.example.com")
     made = create_app()

@@ -25,7 +25,13 @@ from trellis.settings import (
 )
 
 KEY = "k" * 32
-PRODUCTION = {"TRELLIS_ENVIRONMENT": "production", "TRELLIS_SECRET_KEYS": KEY}
+SHARED = {
+    "TRELLIS_PUBLIC_URL": "https://api.example.org",
+    "TRELLIS_DATABASE_URL": "postgresql://db/trellis",
+    "TRELLIS_REDIS_URL": "redis://cache",
+    "TRELLIS_STORAGE_URL": "s3://files",
+}
+PRODUCTION = {"TRELLIS_ENVIRONMENT": "production", "TRELLIS_SECRET_KEYS": KEY, **SHARED}
 
 
 class Client(BaseModel, extra="forbid"):
@@ -151,7 +157,8 @@ class TestProduction:
         self, load: Load, tmp_path: Path, keys: str | None
     ) -> None:
         development_secret(tmp_path / "var")  # one that an earlier start made is no excuse
-        environ = {"TRELLIS_ENVIRONMENT": "production", "TRELLIS_GATE__CARRIER": "post"}
+        environ = PRODUCTION | {"TRELLIS_GATE__CARRIER": "post"}
+        del environ["TRELLIS_SECRET_KEYS"]
         [fault] = faults(load, environ if keys is None else environ | {"TRELLIS_SECRET_KEYS": keys})
         assert fault.startswith("secret_keys")
 
@@ -164,3 +171,23 @@ class TestProduction:
             "gate.carrier: its default is for one machine only, parcels stay in the local mailbox; "
             "set it in a settings file or as TRELLIS_GATE__CARRIER."
         )
+
+    @pytest.mark.parametrize("key", ["public_url", "database_url", "redis_url", "storage_url"])
+    def test_it_refuses_what_the_core_takes_for_granted_on_a_laptop(
+        self, load: Load, key: str
+    ) -> None:
+        environ = PRODUCTION | {"TRELLIS_GATE__CARRIER": "post"}
+        del environ[f"TRELLIS_{key.upper()}"]
+        [fault] = faults(load, environ)
+        assert fault.startswith(f"{key}: its default is for one machine only, ")
+        assert fault.endswith(f"; set it in a settings file or as TRELLIS_{key.upper()}.")
+
+    def test_who_wants_local_files_in_production_writes_it_down(
+        self, load: Load, tmp_path: Path
+    ) -> None:
+        local = {
+            "TRELLIS_DATABASE_URL": f"sqlite:///{tmp_path}/var/trellis.db",
+            "TRELLIS_STORAGE_URL": f"file://{tmp_path}/var/objects",
+        }
+        core = load(PRODUCTION | local | {"TRELLIS_GATE__CARRIER": "post"}).core
+        assert {core.database_url, core.storage_url} == set(local.values())

@@ -101,11 +101,19 @@ def test_ready_means_that_the_operator_can_sign_in(trellis: Trellis) -> None:
 
 
 def test_production_without_secrets_of_its_own(trellis: Trellis, tmp_path: Path) -> None:
-    production = {"TRELLIS_ENVIRONMENT": "production"}
-    first, second = sentences(trellis, **production)
-    assert first.startswith("secret_keys: ")
-    assert second.startswith("notifications.mail_url: ")
-    assert "local mailbox" in second
+    alone = sentences(trellis, TRELLIS_ENVIRONMENT="production")
+    assert [sentence.partition(":")[0] for sentence in alone] == [
+        *("secret_keys", "public_url", "database_url", "redis_url", "storage_url"),
+        "notifications.mail_url",
+    ]
+    assert "local mailbox" in alone[-1]
+    production = {
+        "TRELLIS_ENVIRONMENT": "production",
+        "TRELLIS_PUBLIC_URL": "https://api.example.org",
+        "TRELLIS_DATABASE_URL": "postgresql://db.example.org/trellis",
+        "TRELLIS_REDIS_URL": "redis://cache.example.org",
+        "TRELLIS_STORAGE_URL": "s3://files",
+    }
 
     # What a laptop has made for itself is no secret of production's.
     trellis.data.mkdir(exist_ok=True)

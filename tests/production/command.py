@@ -23,13 +23,18 @@ class Command:
         inherited = {
             name: value for name, value in os.environ.items() if not name.startswith("TRELLIS_")
         }
+        port = free_port()
         self.directory = directory
         self.environ = {
             **inherited,
             "TRELLIS_CONFIG": str(settings),
             "TRELLIS_ENVIRONMENT": "production",
             "TRELLIS_DATA_DIR": str(directory / "var"),
-            "TRELLIS_PORT": str(free_port()),
+            "TRELLIS_PORT": str(port),
+            "TRELLIS_PUBLIC_URL": f"http://127.0.0.1:{port}",
+            "TRELLIS_DATABASE_URL": "postgresql://127.0.0.1:1/trellis",
+            "TRELLIS_REDIS_URL": "redis://127.0.0.1:1",
+            "TRELLIS_STORAGE_URL": f"file://{directory}/var/objects",
             "TRELLIS_SECRET_KEYS": "a-key-of-the-tests-of-production",
             "TRELLIS_NOTIFICATIONS__MAIL_URL": "smtp://127.0.0.1:1",
             **environ,
@@ -58,7 +63,7 @@ class Command:
 
     @contextmanager
     def running(self, *arguments: str, **environ: str) -> Iterator[subprocess.Popen[bytes]]:
-        """A process for the block; its output is in ``output.log``."""
+        """A process for the block, in a group of its own; its output is in ``output.log``."""
         with (self.directory / "output.log").open("ab") as log:
             process = subprocess.Popen(
                 [*COMMAND, *arguments],
@@ -67,6 +72,7 @@ class Command:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                process_group=0,
             )
         try:
             yield process

@@ -73,8 +73,8 @@ def test_an_unreachable_storage(trellis: Command, s3: S3) -> None:
 def test_a_second_machine_with_a_directory_of_its_own(trellis: Command, tmp_path: Path) -> None:
     assert trellis("storage", "adopt", "--yes").returncode == 0
     second = tmp_path / "second"
-    for sentence in refusals(trellis, *PROCESSES, TRELLIS_DATA_DIR=str(second)):
-        assert sentence.startswith(f"storage_url: file://{second}/objects is not the storage")
+    for sentence in refusals(trellis, *PROCESSES, TRELLIS_STORAGE_URL=f"file://{second}"):
+        assert sentence.startswith(f"storage_url: file://{second} is not the storage")
         assert "trellis storage adopt" in sentence
 
 

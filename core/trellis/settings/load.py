@@ -174,8 +174,10 @@ def _production_faults(
 ) -> Iterator[str]:
     if core is not None and not core.secret_keys:
         yield "secret_keys: production needs one; set a secret file or TRELLIS_SECRET_KEYS."
-    for name, settings in plugins.items():
-        for key, mark in _local_only(settings, f"{name}."):
+    sections: dict[str, BaseModel] = {} if core is None else {"": core}
+    sections |= {f"{name}.": settings for name, settings in plugins.items()}
+    for prefix, settings in sections.items():
+        for key, mark in _local_only(settings, prefix):
             yield (
                 f"{key}: its default is for one machine only, {mark.reason}; "
                 f"set it in a settings file or as {variable(key)}."
@@ -188,6 +190,6 @@ def _local_only(settings: BaseModel, prefix: str) -> Iterator[tuple[str, LocalOn
         if isinstance(value, BaseModel):
             yield from _local_only(value, f"{prefix}{name}.")
         for mark in info.metadata:
-            default = info.get_default(call_default_factory=True, validated_data=vars(settings))
-            if isinstance(mark, LocalOnly) and value == default:
+            unset = name not in settings.model_fields_set or value == info.default
+            if isinstance(mark, LocalOnly) and unset:
                 yield prefix + name, mark

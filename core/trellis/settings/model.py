@@ -33,6 +33,7 @@ MIN_SECRET_BYTES = 32
 class LocalOnly:
     """Marks a field whose default suits one machine: production refuses to start while it stands.
 
+    A default that follows from other settings may be written down, and then is what is wanted.
     Use as `Annotated[str, LocalOnly("mail stays in the local mailbox")]`.
     """
 
@@ -132,7 +133,10 @@ class Settings(_Section):
         description="Address to listen on; 0.0.0.0 lets other machines in.",
     )
     port: int = Field(default=8000, ge=1, le=65535, description="Port to listen on.")
-    public_url: Annotated[str, AfterValidator(_web_address)] | None = Field(
+    public_url: Annotated[
+        Annotated[str, AfterValidator(_web_address)] | None,
+        LocalOnly("links and the issuer of tokens carry the address of this process"),
+    ] = Field(
         default=None,
         description="Address under which clients reach the service: it makes issuer and links. "
         "Unset: http, the host and the port.",
@@ -142,7 +146,9 @@ class Settings(_Section):
         validate_default=True,
         description="Directory of all local state; made when missing.",
     )
-    database_url: Annotated[str, AfterValidator(_database_address)] = Field(
+    database_url: Annotated[
+        str, AfterValidator(_database_address), LocalOnly("SQLite lies in the data directory")
+    ] = Field(
         default_factory=lambda earlier: f"sqlite:///{earlier['data_dir']}/trellis.db",
         description="SQLAlchemy address of the database. Unset: SQLite in the data directory.",
     )
@@ -152,11 +158,16 @@ class Settings(_Section):
     database_statement_seconds: float = Field(
         default=30, ge=1, description="PostgreSQL ends a statement that runs for longer."
     )
-    redis_url: Annotated[str, AfterValidator(_redis_address)] | None = Field(
+    redis_url: Annotated[
+        Annotated[str, AfterValidator(_redis_address)] | None,
+        LocalOnly("the embedded broker is the laptop's"),
+    ] = Field(
         default=None,
         description="Redis or Valkey, by redis://, rediss:// or unix://. Unset: the embedded one.",
     )
-    storage_url: Annotated[str, AfterValidator(_storage_address)] = Field(
+    storage_url: Annotated[
+        str, AfterValidator(_storage_address), LocalOnly("files lie in the data directory")
+    ] = Field(
         default_factory=lambda earlier: f"file://{earlier['data_dir']}/objects",
         description="Object storage: file:// and a directory, or s3:// and a bucket, with a prefix "
         "if there is one. Unset: files in the data directory.",

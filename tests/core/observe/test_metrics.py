@@ -59,7 +59,14 @@ def test_a_token_guards_them(make_app: MakeApp) -> None:
 
 
 def test_production_shows_none_without_a_token(make_app: MakeApp) -> None:
-    production = {"TRELLIS_ENVIRONMENT": "production", "TRELLIS_SECRET_KEYS": "k" * 32}
+    production = {
+        "TRELLIS_ENVIRONMENT": "production",
+        "TRELLIS_SECRET_KEYS": "k" * 32,
+        "TRELLIS_PUBLIC_URL": "https://api.example.org",
+        "TRELLIS_DATABASE_URL": "sqlite://",
+        "TRELLIS_REDIS_URL": "redis://cache",
+        "TRELLIS_STORAGE_URL": "s3://files",
+    }
     client = make_app(**production).test_client()
     assert client.get("/metrics").status_code == 404
 

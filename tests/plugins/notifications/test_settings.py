@@ -68,7 +68,14 @@ def test_mail_from_name_is_one_line() -> None:
 
 def test_production_refuses_the_local_mailbox() -> None:
     models = {"notifications": NotificationsSettings}
-    environ = {"TRELLIS_ENVIRONMENT": "production", "TRELLIS_SECRET_KEYS": f'["{SECRET}"]'}
+    environ = {
+        "TRELLIS_ENVIRONMENT": "production",
+        "TRELLIS_SECRET_KEYS": f'["{SECRET}"]',
+        "TRELLIS_PUBLIC_URL": "https://api.example.org",
+        "TRELLIS_DATABASE_URL": "postgresql://db/trellis",
+        "TRELLIS_REDIS_URL": "redis://cache",
+        "TRELLIS_STORAGE_URL": "s3://files",
+    }
     with pytest.raises(SettingsError, match=r"notifications\.mail_url"):
         load_settings(models, environ)
     environ["TRELLIS_NOTIFICATIONS__MAIL_URL"] = "smtp://me:pass@mail.example.com"
