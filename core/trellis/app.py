@@ -55,7 +55,7 @@ def create_app() -> Flask:
 def make_runtime(app: Flask, settings: LoadedSettings) -> Runtime:
     """Put the settings and what follows from them where everything finds them."""
     core = settings.core
-    core.data_dir.mkdir(parents=True, exist_ok=True)
+    core.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     url = Broker(core.data_dir, core.redis_url).url
     runtime = Runtime(settings, quick_client(url), url)
     runtime.announcer = Announcer(lambda: runtime.redis)

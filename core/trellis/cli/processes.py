@@ -15,13 +15,15 @@ from trellis.jobs.declaration import QUEUES, Queue
 if TYPE_CHECKING:
     from flask import Flask
 
+    from trellis.settings import Settings
+
 
 @click.command()
 def web() -> None:
     """Serve the API (WSGI, no streams)."""
     from trellis.servers import serve_web
 
-    serve_web(_started().extensions["trellis"].settings.core)
+    serve_web(_listening(_started().extensions["trellis"].settings.core))
 
 
 @click.command()
@@ -29,7 +31,7 @@ def stream() -> None:
     """Serve event streams."""
     from trellis.servers import serve_stream
 
-    serve_stream(_started().extensions["trellis"].settings.core)
+    serve_stream(_listening(_started().extensions["trellis"].settings.core))
 
 
 @click.command()
@@ -38,7 +40,7 @@ def front() -> None:
     from trellis.loader.phases import select_plugins
     from trellis.servers import serve_front
 
-    serve_front(select_plugins().settings.core)
+    serve_front(_listening(select_plugins().settings.core))
 
 
 @click.command()
@@ -101,6 +103,13 @@ def _started(*, schema: bool = False) -> Flask:
     app = create_app()
     require_start(app, schema=schema)
     return app
+
+
+def _listening(core: Settings) -> Settings:
+    """The settings, with the address of `host`; raises StartError when one cannot listen there."""
+    from trellis.local.ports import require_port
+
+    return core.model_copy(update={"host": require_port(core.host, core.port)})
 
 
 def _schedule(app: Flask) -> None:

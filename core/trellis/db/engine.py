@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import sqlite3
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from flask import Flask
@@ -23,6 +25,7 @@ _POOL_SECONDS = 3
 _REST_SECONDS = 1.0
 _LOCK_SECONDS = 10
 _IDLE_IN_TRANSACTION_SECONDS = 15
+_GONE_SECONDS = 2
 
 # How long emptying the log waits for readers; everybody who writes waits with it.
 _LOG_BUSY_SECONDS = 2
@@ -64,6 +67,8 @@ def _postgresql(core: Settings) -> dict[str, Any]:
         "lock_timeout": _LOCK_SECONDS * 1000,
         # A process that was stopped in a transaction would hold its locks for ever.
         "idle_in_transaction_session_timeout": _IDLE_IN_TRANSACTION_SECONDS * 1000,
+        # What a process asked for that has ended meanwhile, or given up, is not worked out.
+        "client_connection_check_interval": _GONE_SECONDS * 1000,
     }
     return {
         "pool_size": core.database_pool_size,
@@ -98,6 +103,7 @@ def _test_rested(connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> N
 
 
 def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
+    _keep_private(connection.execute("PRAGMA database_list").fetchone()[2])
     # The driver's implicit BEGIN is deferred: a transaction that reads first and writes later fails
     # at once with 'database is locked', whatever the time-out. Off with it; units begin by hand.
     connection.isolation_level = None
@@ -108,6 +114,13 @@ def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
     # What is deleted is overwritten with zeros, where most builds would leave it in free pages.
     connection.execute("PRAGMA secure_delete = ON")
+
+
+def _keep_private(file: str) -> None:
+    """For its owner's eyes alone; a log takes its mode from the database when it is made."""
+    for name in (file, f"{file}-wal", f"{file}-shm") if file else ():
+        with suppress(OSError):  # it is not there, or somebody else's
+            Path(name).chmod(0o600)
 
 
 def _begin(connection: Connection) -> None:

@@ -36,13 +36,18 @@ def is_port_free(host: str, port: int) -> bool:
     return True
 
 
-def require_port(host: str, port: int) -> None:
-    """Raise StartError unless this process could listen on `host` and `port`."""
+def require_port(host: str, port: int) -> str:
+    """The address to listen on: IPv4 where a name has both.
+
+    Raises StartError unless this process could listen on `host` and `port`.
+    """
     try:
         free = is_port_free(host, port)
-    except OSError as fault:
+        address = min(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))[4][0]
+    except (OSError, UnicodeError) as fault:  # a name that none could be
         raise StartError(
-            f"The server cannot listen on {host}, port {port} ({fault.strerror}): "
+            f"The server cannot listen on {host}, port {port} "
+            f"({getattr(fault, 'strerror', None) or fault}): "
             "choose another address with TRELLIS_HOST or another port with TRELLIS_PORT."
         ) from fault
     if not free:
@@ -50,12 +55,16 @@ def require_port(host: str, port: int) -> None:
             f"Port {port} on {host} is taken by another program: "
             "stop that program, or choose another port with TRELLIS_PORT."
         )
+    return str(address)
 
 
 def require_writable(directory: Path) -> None:
-    """Make `directory` when it is missing; raise StartError unless files can be written in it."""
+    """Make `directory`, for its owner alone, when it is missing.
+
+    Raises StartError unless files can be written in it.
+    """
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory) as probe:
             probe.write(b"x")
             probe.flush()
