@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING
 import structlog
 from redis import Redis, RedisError
 
-from trellis.breaker import CircuitBreaker
 from trellis.jobs.wake import wake_feed, wake_heavy, wake_light
 
 if TYPE_CHECKING:
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-_PAUSE_SECONDS = 2.0
+# After so long a Redis that did not answer is asked again.
+_PAUSE_SECONDS = 1.0
 _IDLE_SECONDS = 5.0
 
 
-@dataclass
+@dataclass(frozen=True)
 class _News:
     """What nobody was told of yet."""
 
@@ -34,12 +35,12 @@ class _News:
     def __bool__(self) -> bool:
         return self.light or self.feed or self.heavy > 0
 
+    def __add__(self, more: _News) -> _News:
+        return _News(self.light or more.light, self.heavy + more.heavy, self.feed or more.feed)
+
 
 class Announcer:
-    """Of one application. What is committed while others are told of the last is told in one.
-
-    The sweep wakes for what is lost here. A Redis that does not answer is left alone for a while.
-    """
+    """Of one application. What is committed while others are told of the last is told in one."""
 
     def __init__(self, redis: Callable[[], Redis]) -> None:
         self._redis = redis
@@ -48,7 +49,6 @@ class Announcer:
     def _begin(self) -> None:
         self._process = os.getpid()
         self._changed = threading.Condition()
-        self._breaker = CircuitBreaker(1, _PAUSE_SECONDS)
         self._news = _News()
         self._telling = False
         self._thread: threading.Thread | None = None
@@ -61,9 +61,7 @@ class Announcer:
             self._begin()  # the thread is the parent's
         queues = [record.queue for record in work]
         with self._changed:
-            self._news.light |= "light" in queues
-            self._news.heavy += queues.count("heavy")
-            self._news.feed |= feed
+            self._news += _News("light" in queues, queues.count("heavy"), feed)
             if self._thread is None:
                 thread = threading.Thread(target=self._run, name="announcer", daemon=True)
                 thread.start()
@@ -77,32 +75,44 @@ class Announcer:
                 self._changed.wait_for(lambda: not (self._news or self._telling), within)
 
     def _run(self) -> None:
-        while True:
-            with self._changed:
-                self._telling = False
-                self._changed.notify_all()
-                if not self._changed.wait_for(lambda: self._news, _IDLE_SECONDS):
-                    self._thread = None
-                    return
-                news, self._news = self._news, _News()
-                self._telling = True
-            self._tell(news)
+        away = False
+        while self._has_news():
+            news = self._take()
+            try:
+                self._tell(news)
+                away = False
+            except RedisError as error:
+                if not away:
+                    log.warning("broker_away", error=str(error))
+                away = True
+                self._put_back(news)
+                time.sleep(_PAUSE_SECONDS)
+            except Exception:
+                log.exception("not_announced")
+
+    def _has_news(self) -> bool:
+        """Wait for some; False after a while without, and the thread is to end."""
+        with self._changed:
+            self._telling = False
+            self._changed.notify_all()
+            if not self._changed.wait_for(lambda: self._news, _IDLE_SECONDS):
+                self._thread = None
+            return self._thread is not None
+
+    def _take(self) -> _News:
+        with self._changed:
+            news, self._news, self._telling = self._news, _News(), True
+            return news
+
+    def _put_back(self, news: _News) -> None:
+        with self._changed:
+            self._news += news
 
     def _tell(self, news: _News) -> None:
-        if not self._breaker.allows():
-            return
         redis = self._redis()
-        try:
-            if news.heavy:
-                wake_heavy(redis, news.heavy)
-            if news.light:
-                wake_light(redis)
-            if news.feed:
-                wake_feed(redis)
-        except RedisError as error:
-            self._breaker.failed()
-            log.warning("broker_away", error=str(error))
-        except Exception:
-            log.exception("not_announced")
-        else:
-            self._breaker.succeeded()
+        if news.heavy:
+            wake_heavy(redis, news.heavy)
+        if news.light:
+            wake_light(redis)
+        if news.feed:
+            wake_feed(redis)

@@ -121,7 +121,8 @@ def away(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> Callable[[Redis],
 
     def away(redis: Redis) -> None:
         monkeypatch.setattr(runtime, "redis", redis)
-        monkeypatch.setattr(runtime, "announcer", Announcer(lambda: redis))
+        # Afterwards it tells the right one, and ends.
+        monkeypatch.setattr(runtime, "announcer", Announcer(lambda: runtime.redis))
 
     return away
 
@@ -152,6 +153,18 @@ def test_work_is_accepted_while_redis_is_away(
     with unit_of_work() as uow:
         uow.enqueue(name)
     assert run_tasks() == [name]
+
+
+def test_who_could_not_be_woken_is_woken_when_redis_is_back(
+    app_context: None, runtime: Runtime, monkeypatch: pytest.MonkeyPatch, declare_task: Any
+) -> None:
+    """Without the sweep."""
+    with monkeypatch.context() as away:
+        away.setattr(runtime, "redis", quick_client("unix:///nonexistent/broker.sock"))
+        with unit_of_work() as uow:
+            uow.enqueue(declare_task(_noop))
+        runtime.announcer.settle(0.1)
+    assert _wake_ups(runtime) == 1
 
 
 def test_what_was_claimed_is_run_though_redis_is_full(

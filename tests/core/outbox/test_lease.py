@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import insert, select, text, update
+from tests.processes import until
 
 from trellis.db import database_now, fetch_one, fetch_value, new_id, utcnow
 from trellis.errors import CommittedRefusal, Permanent, RetryLater
@@ -257,16 +258,18 @@ def test_a_task_past_its_time_limit_is_stopped(declare_task: Any) -> None:
 def test_a_task_past_its_time_limit_in_a_statement_is_stopped_and_counted(
     declare_task: Any,
 ) -> None:
-    """The connection is in the middle of it, and cannot even roll back."""
+    """The connection is in the middle of it, and cannot even roll back; soon the server ends it."""
 
     def sleep() -> None:
         with unit_of_work() as uow:
-            uow.session.execute(text("SELECT pg_sleep(20)"))
+            uow.session.execute(text("SELECT pg_sleep(600)"))
 
     _enqueue(declare_task(sleep, time_limit=0.2))
     run(_claimed())
     assert _stored().error == "TaskTimeoutError: ran longer than 0.2 seconds"
     assert fetch_value(select(OutboxRow.attempts)) == 1
+    asleep = text("SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)'")
+    until(lambda: fetch_value(asleep) == 0, "the end of the statement")  # type: ignore[arg-type]
 
 
 def test_a_released_row_can_be_claimed_at_once(declare_task: Any) -> None:
