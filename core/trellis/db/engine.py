@@ -26,7 +26,6 @@ _REST_SECONDS = 1.0
 _LOCK_SECONDS = 10
 _IDLE_IN_TRANSACTION_SECONDS = 15
 _GONE_SECONDS = 2
-_GONE_SECONDS = 2
 
 # How long emptying the log waits for readers; everybody who writes waits with it.
 _LOG_BUSY_SECONDS = 2
@@ -68,8 +67,6 @@ def _postgresql(core: Settings) -> dict[str, Any]:
         "lock_timeout": _LOCK_SECONDS * 1000,
         # A process that was stopped in a transaction would hold its locks for ever.
         "idle_in_transaction_session_timeout": _IDLE_IN_TRANSACTION_SECONDS * 1000,
-        # What a process asked for that has ended meanwhile, or given up, is not worked out.
-        "client_connection_check_interval": _GONE_SECONDS * 1000,
         # What a process asked for that has ended meanwhile, or given up, is not worked out.
         "client_connection_check_interval": _GONE_SECONDS * 1000,
     }
