@@ -62,6 +62,14 @@ class Inventory:
         rows = self._table.execute("SELECT key, size, version, sha256 FROM object ORDER BY key")
         return (Kept(*row) for row in rows)
 
+    def contents(self) -> Iterator[tuple[Kept, int]]:
+        """Each content once: the first object that has it, and how many have it."""
+        rows = self._table.execute(
+            "SELECT min(key), size, version, sha256, count(*) FROM object"
+            " GROUP BY sha256, size ORDER BY min(key)"
+        )
+        return ((Kept(*row[:4]), row[4]) for row in rows)
+
     def totals(self) -> tuple[int, int]:
         """How many objects, and their bytes together."""
         count, total = self._table.execute("SELECT count(*), total(size) FROM object").fetchone()

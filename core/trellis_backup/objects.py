@@ -120,10 +120,7 @@ def listed(target: Target, found: Manifest) -> Iterator[Kept]:
 def content(target: Target, kept: Kept) -> Iterator[bytes]:
     """The bytes of an object of a set. Raises BackupError, at their end when they are others."""
     name = target.object_name(kept.sha256)
-    try:
-        yield from checked(name, target.read(name), kept.sha256, kept.size)
-    except BackupError as error:
-        raise BackupError(f"{kept.key}: {error}") from error
+    yield from checked(name, target.read(name), kept.sha256, kept.size)
 
 
 def is_right(storage: ObjectStorage, kept: Kept) -> bool:

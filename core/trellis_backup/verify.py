@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from trellis.db import migrations
 from trellis.db.base import db
 from trellis_backup import loading, objects, revisions
 from trellis_backup.errors import BackupError
+from trellis_backup.inventory import Inventory
 from trellis_backup.manifest import Manifest
 from trellis_backup.target import Target
 
@@ -54,19 +56,23 @@ def _database(target: Target, found: Manifest, scratch_url: str | None) -> Repor
 
 
 def _objects(target: Target, found: Manifest) -> Report:
-    count = broken = 0
-    try:
-        for kept in objects.listed(target, found):
-            count += 1
+    """Read each content once, however many objects have it."""
+    broken = 0
+    with Inventory() as inventory:
+        try:
+            for kept in objects.listed(target, found):
+                inventory.add(kept)
+        except BackupError as error:
+            yield "the list of objects", str(error)
+            return
+        for kept, sharing in inventory.contents():
             try:
-                for _ in objects.content(target, kept):
-                    pass
+                deque(objects.content(target, kept), maxlen=0)
             except BackupError as error:
-                broken += 1
-                yield kept.key, str(error)
-    except BackupError as error:
-        yield "the list of objects", str(error)
-        return
+                broken += sharing
+                more = f" and {sharing - 1} more" if sharing > 1 else ""
+                yield f"{kept.key}{more}", str(error)
+        count, _ = inventory.totals()
     wrong = None if count == found.objects.count else f"the manifest tells of {found.objects.count}"
     if broken:
         wrong = f"{broken} of them broken"
