@@ -43,8 +43,9 @@ def create(target: str, *, with_secrets: bool) -> None:
 def list_(target: str) -> None:
     """Show the sets, the oldest first; exit code 1 when one of them cannot be read."""
     with _opened(target) as place:
-        from trellis_backup.manifest import Manifest, manifests
+        from trellis_backup.manifest import Manifest, manifests, set_ids
 
+        set_ids(place)
         failed = False
         for set_id, found in manifests(place):
             if isinstance(found, Manifest):

@@ -45,6 +45,7 @@ def create(target: Target, *, with_secrets: bool = False) -> Made:
     """Make a set of everything. Raises BackupError, and then there is no new set."""
     if with_secrets and target.sealer is None:
         raise BackupError("secrets go into a sealed set only: set TRELLIS_BACKUP_KEY.")
+    target.refuse_other_key()
     revisions = _revisions()
     storage = cast("ObjectStorage", port(BlobStore))
     collector = Collector(storage, target)
@@ -64,6 +65,8 @@ def create(target: Target, *, with_secrets: bool = False) -> Made:
 
 
 def _revisions() -> dict[str, str]:
+    with db.engine.connect() as connection:
+        migrations.refuse_half_restored(connection)
     statuses = migrations.status()
     if pending := [status.owner for status in statuses if status.pending]:
         raise BackupError(

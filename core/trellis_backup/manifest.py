@@ -91,11 +91,17 @@ def read(target: Target, set_id: str) -> Manifest:
     return manifest
 
 
-def chosen(target: Target, set_id: str | None) -> Manifest:
-    """The manifest of a set, of the newest one when none is named. Raises BackupError."""
+def set_ids(target: Target) -> list[str]:
+    """The ids of all sets, the oldest first. Raises BackupError when there is none."""
     known = target.sets()
     if not known:
         raise BackupError(f"There is no set in {target.address}.")
+    return known
+
+
+def chosen(target: Target, set_id: str | None) -> Manifest:
+    """The manifest of a set, of the newest one when none is named. Raises BackupError."""
+    known = set_ids(target)
     if set_id is not None and set_id not in known:
         raise BackupError(f"There is no set {set_id} in {target.address}.")
     return read(target, set_id or known[-1])

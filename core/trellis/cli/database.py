@@ -43,8 +43,11 @@ def status() -> None:
     """Current and newest revision of each owner; exit code 1 when something is pending."""
     with _app():
         from trellis.db import migrations
+        from trellis.db.base import db
 
         _show()
+        with db.engine.connect() as connection:
+            migrations.refuse_half_restored(connection)
         if any(owner.pending for owner in migrations.status()):
             sys.exit(1)
 

@@ -148,5 +148,10 @@ def _dump(value: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
 
 def _app() -> AppContext:
     from trellis.app import create_app
+    from trellis.db import migrations
+    from trellis.db.base import db
 
-    return create_app().app_context()
+    app = create_app()
+    with app.app_context(), db.engine.connect() as connection:
+        migrations.refuse_half_restored(connection)
+    return app.app_context()

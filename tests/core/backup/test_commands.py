@@ -34,8 +34,10 @@ def run(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setattr("trellis.app.create_app", create_app)
     monkeypatch.setenv("TRELLIS_BACKUP_KEY", KEY)
 
-    def run(command: str, *arguments: str, code: int = 0, **environ: str) -> Result:
-        words = ["backup", command, "backups", *arguments]
+    def run(
+        command: str, *arguments: str, code: int = 0, target: str = "backups", **environ: str
+    ) -> Result:
+        words = ["backup", command, target, *arguments]
         result = CliRunner(env=environ).invoke(cli, words, prog_name="trellis")
         assert result.exit_code == code, f"{result.output}\n{result.exception!r}"
         for one in made:  # in life the process ends here, and its connections with it
@@ -86,11 +88,22 @@ def test_each_command_tells_what_it_did(run: Run, data: Path) -> None:
     assert (data / "objects/books/1").read_bytes() == b"once upon a time"
 
 
-def test_a_set_that_is_not_there_is_refused(run: Run) -> None:
-    for command in ("verify", "restore", "secrets"):
+def test_a_set_that_is_not_there_is_refused(run: Run, directory: Path) -> None:
+    for command in ("list", "verify", "restore", "secrets"):
         assert "There is no set in" in refusal(run(command, code=1))
+        assert not (directory / "backups").exists()
     run("create")
     assert "There is no set 2020 in" in refusal(run("restore", "2020", code=1))
+
+
+@pytest.mark.parametrize("command", ["create", "list", "verify", "restore", "secrets"])
+def test_a_target_in_the_storage_is_refused_by_every_command(
+    run: Run, data: Path, command: str
+) -> None:
+    """A restore deletes what is none of its set's objects: there, the set itself."""
+    told = refusal(run(command, code=1, target=f"{data}/objects/bk"))
+    assert f"the target {(data / 'objects/bk').as_uri()} and the object storage file://" in told
+    assert [path.name for path in (data / "objects").iterdir()] == ["books"]
 
 
 def test_the_key_of_the_secrets_is_asked_for_before_anything_is_changed(
@@ -155,6 +168,18 @@ def test_a_broken_set_is_told_with_exit_code_1(run: Run, data: Path, directory: 
     [manifest] = (directory / "backups/sets").glob("*/manifest")
     manifest.write_bytes(b"x" * 100)
     assert "manifest is not sealed" in run("list", code=1).stdout
+
+
+def test_a_broken_file_of_many_objects_is_told_once(run: Run, data: Path, directory: Path) -> None:
+    for number in (2, 3):
+        (data / f"objects/books/{number}").write_bytes(b"once upon a time")
+    run("create")
+    [one] = (directory / "backups/objects").glob("*/*")
+    one.unlink()
+    told = run("verify", code=1).stdout
+    assert f"broken  books/1 and 2 more: objects/{one.parent.name}/{one.name} is missing." in told
+    assert "broken  3 objects: 3 of them broken" in told
+    assert told.count(one.name) == told.count("books/") == 1
 
 
 def test_a_restore_waits_for_trellis_to_be_stopped(app: Flask, run: Run) -> None:

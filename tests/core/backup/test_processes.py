@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -95,6 +97,29 @@ def test_a_create_that_is_killed_leaves_no_set(trellis: Trellis) -> None:
     assert books(trellis) == before
 
 
+def everybody_says_what_to_do(trellis: Trellis) -> None:
+    for command in ("db status", "db upgrade", "backup create backups", "jobs list"):
+        told = no(trellis, *command.split())
+        assert "a restore that has not come to its end" in told
+        assert "run `trellis backup restore` again" in told
+        assert "run `trellis db upgrade`" not in told
+
+
+def test_a_restore_that_was_cut_off_is_told_by_what_is_asked_next(trellis: Trellis) -> None:
+    with closing(sqlite3.connect(trellis.data / "trellis.db")) as database, database:
+        database.execute("DELETE FROM core_alembic_version")
+    everybody_says_what_to_do(trellis)
+
+
+def test_a_target_in_the_storage_is_refused_in_a_sentence(trellis: Trellis) -> None:
+    before = books(trellis)
+    for command in ("create", "restore"):
+        told = no(trellis, "backup", command, "var/objects/bk", code=2)
+        assert re.search(r"^trellis: the target file://.* lie one in the other", told, re.MULTILINE)
+    assert books(trellis) == before
+    assert not (trellis.data / "objects/bk").exists()
+
+
 @pytest.mark.nightly
 def test_a_restore_that_is_killed_serves_nobody_and_can_be_run_again(trellis: Trellis) -> None:
     yes(trellis, "backup", "create", "backups")
@@ -108,8 +133,7 @@ def test_a_restore_that_is_killed_serves_nobody_and_can_be_run_again(trellis: Tr
         *("backup", "restore", "backups", "--replace"),
     )
     assert len(books(trellis)) < len(before)
-    assert "pending" in no(trellis, "db", "status", code=1)
-    assert "run `trellis backup restore` again" in no(trellis, "db", "upgrade")
+    everybody_says_what_to_do(trellis)
     assert trellis.begin().wait(PATIENCE) != 0, "it serves half a database"
 
     yes(trellis, "backup", "restore", "backups")
