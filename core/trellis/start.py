@@ -70,7 +70,7 @@ def require_secret_keys() -> None:
     held = key_fingerprints()
     with unit_of_work() as uow:
         installation = uow.session.get_one(Installation, 1, with_for_update=True)
-        noted = installation.secret_keys.split()
+        noted = (installation.secret_keys or "").split()
         if noted and noted[-1] not in held:
             raise StartError(
                 f"secret_keys: this installation's secrets need the key with fingerprint "

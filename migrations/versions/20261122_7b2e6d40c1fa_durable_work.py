@@ -68,7 +68,7 @@ def upgrade() -> None:
         "core_installation",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("storage_id", sa.String(length=36), nullable=True),
-        sa.Column("secret_keys", sa.Text(), server_default="", nullable=False),
+        sa.Column("secret_keys", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_core_installation")),
     )
     installation = sa.table("core_installation", sa.column("id", sa.Integer))

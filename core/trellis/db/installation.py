@@ -19,4 +19,4 @@ class Installation(Model):
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     storage_id: Mapped[str | None] = mapped_column(String(36))
-    secret_keys: Mapped[str] = mapped_column(Text, server_default="")
+    secret_keys: Mapped[str | None] = mapped_column(Text)
