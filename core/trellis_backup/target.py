@@ -75,11 +75,11 @@ class Target:
         try:
             with _private():
                 return ObjectStorage(self._core)
-        except StartError as error:
+        except (StartError, ValueError) as error:  # the latter for a prefix that S3 cannot have
             fault = getattr(error.__cause__, "strerror", None) or error
             raise BackupError(
                 f"the target {self.address} cannot be used ({fault}): "
-                "give a directory that is yours, or can be made."
+                "make it yours, or give another."
             ) from error
 
     def _begun(self, name: str) -> tuple[bytes, Iterator[bytes]]:

@@ -75,7 +75,9 @@ def test_a_target_has_one_key(
         assert len(any_place.target(first).sets()) == 2
 
 
-@pytest.mark.parametrize("damaged", [b"", bytes(100), b"trellis-sealed-1\nabc"])
+@pytest.mark.parametrize(
+    "damaged", [b"", bytes(100), b"trellis-sealed-1\nabc"], ids=["empty", "zeros", "cut short"]
+)
 def test_a_manifest_that_is_damaged_tells_no_key(app: Flask, place: Place, damaged: bytes) -> None:
     with app.app_context():
         create(place.target())
@@ -127,6 +129,16 @@ def test_a_target_that_is_a_file_is_named(
         create(place.target())
     assert f"the target file://{place.address} cannot be used (" in str(error.value)
     assert "storage_url" not in str(error.value).lower()
+
+
+@pytest.mark.parametrize("prefix", ["a//b", "./a", "a/../b"])
+def test_a_prefix_that_cannot_be_is_named(
+    app: Flask, place: Place, s3: dict[str, Any], prefix: str
+) -> None:
+    target = Target(place.core.model_copy(update=s3), f"s3://backups/{prefix}")
+    told = f"^the target s3://backups/{prefix} cannot be used "
+    with app.app_context(), pytest.raises(BackupError, match=told):
+        create(target)
 
 
 def test_a_bucket_that_is_not_there_is_named(app: Flask, place: Place, s3: dict[str, Any]) -> None:
