@@ -1,10 +1,13 @@
-"""The server processes: granian around the applications."""
+"""The server processes: granian around the applications.
+
+A service manager or a terminal signals all processes at once. granian's worker would stop at that
+while its parent still drains, so the worker holds such signals back until its parent ends it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import multiprocessing
 import os
 import signal
 import time
@@ -13,7 +16,7 @@ from typing import Any
 
 from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
-from granian.server.mp import MPServer
+from granian.server.mp import MPServer, WorkerProcess
 
 from trellis.app import create_app
 from trellis.draining import Draining, WSGIApplication
@@ -22,7 +25,26 @@ from trellis.settings import Settings
 from trellis.stream.asgi import Application, Streams, front
 from trellis.stream.connection import Message, Receive, Send
 
-_STOPPING = signal.SIGUSR1
+_STOPPING = signal.SIGUSR1  # the parent is about to stop
+_ENDING = signal.SIGUSR2  # the worker has to stop now
+_ENDS = (signal.SIGTERM, signal.SIGINT)
+_HELD_BACK = (*_ENDS, _STOPPING, _ENDING)
+
+
+class _Worker(WorkerProcess):
+    """granian's handle of its worker process."""
+
+    def start(self) -> None:
+        # The worker inherits this. Each is let through as soon as there is who knows what to do.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
+        try:
+            super().start()  # type: ignore[no-untyped-call]
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_BACK)
+
+    def terminate(self) -> None:
+        super().terminate()  # type: ignore[no-untyped-call]
+        _tell(self, _ENDING)
 
 
 class _Server(MPServer):
@@ -31,42 +53,66 @@ class _Server(MPServer):
     drain_seconds = 0.0
     """How long it goes on listening after the application was told."""
 
+    def _spawn_worker(self, *args: Any, **options: Any) -> WorkerProcess:
+        worker = super()._spawn_worker(*args, **options)
+        worker.__class__ = _Worker  # granian makes it of its own class, whoever asks
+        return worker
+
     def shutdown(self, exit_code: int = 0) -> None:
-        workers = multiprocessing.active_children()
-        for worker in workers:
-            if worker.pid is not None:
-                with suppress(ProcessLookupError):
-                    os.kill(worker.pid, _STOPPING)
-        if workers:  # else it is because they died, and nobody answers whom the listener lets in
+        alive = [worker for worker in self.wrks if worker.inner.is_alive()]
+        for worker in alive:
+            _tell(worker, _STOPPING)
+        if alive:  # else it is because they died, and nobody answers whom the listener lets in
             time.sleep(self.drain_seconds)
         super().shutdown(exit_code)  # type: ignore[no-untyped-call]
 
 
 def web_application() -> WSGIApplication:
     """WSGI: the API, which drains when its server is told to stop."""
-    end_with_parent(signal.SIGKILL)
+    _begin()
     application = Draining(create_app().wsgi_app)
     signal.signal(_STOPPING, lambda *_: application.drain())
+    _let_through(_STOPPING)
     return application
 
 
 def stream_application() -> Application:
     """ASGI: streams alone."""
+    _begin()
     return _ending(Streams(create_app()))
 
 
 def front_application() -> Application:
     """ASGI: streams and the whole API at one address."""
+    _begin()
     return _ending(front(create_app()))
+
+
+def _begin() -> None:
+    """In the worker, before anything that takes time: from now on its parent can end it."""
+    end_with_parent(signal.SIGKILL)  # a milder signal waits for the last request or stream to end
+    for number in _ENDS:
+        signal.signal(number, signal.SIG_DFL)  # the parent's; granian sets the worker's later
+    signal.signal(_ENDING, lambda *_: _let_through(*_ENDS))
+    _let_through(_ENDING)
+
+
+def _tell(worker: WorkerProcess, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):  # it has ended
+        os.kill(worker.inner.pid, number)
+
+
+def _let_through(*numbers: signal.Signals) -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
 
 
 def _ending(streams: Streams) -> Application:
     """The application, which ends its streams when its server says that it stops."""
-    end_with_parent(signal.SIGKILL)  # a milder signal waits for the last stream to end
 
     async def application(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             asyncio.get_running_loop().add_signal_handler(_STOPPING, streams.end)
+            _let_through(_STOPPING)
             # What is there now stays, and what news takes is soon gone: all streams wait while what
             # is held is looked through, for a second on a machine that has much else to do.
             gc.collect()

@@ -5,6 +5,8 @@ Nothing is imported before a command needs it: ``trellis --help`` stays quick.
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -30,6 +32,7 @@ _COMMANDS = {
     "storage": "trellis.cli.storage",
     "openapi": "trellis.cli.openapi",
 }
+_PROCESSES = ("trellis.cli.processes", "trellis.cli.serve")
 GROUP = "trellis.commands"
 _INTERRUPTED = 130  # as a shell says it
 
@@ -96,6 +99,9 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; what stops a start is told in sentences, with exit code 2."""
+    if any(_COMMANDS.get(word) in _PROCESSES for word in sys.argv[1:2]):
+        # Told to end before it has begun, which takes seconds. An exception could be lost in them.
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     try:
         # Not standalone, which would say 'Aborted!' of Ctrl-C.
         sys.exit(cli(prog_name="trellis", standalone_mode=False))

@@ -16,8 +16,10 @@ from croniter import croniter
 from flask import Flask
 from redis import RedisError
 from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from trellis.db.clock import database_now
+from trellis.db.faults import fault_of
 from trellis.db.reads import fetch_value
 from trellis.feed.sequencer import sequence
 from trellis.jobs.broker import patient_client
@@ -94,7 +96,7 @@ def sweep() -> None:
 
 
 def run_scheduler(app: Flask, stop: threading.Event) -> None:
-    """Tick until ``stop`` is set. A fault of one tick (Redis away) does not end the process."""
+    """Tick until ``stop`` is set. A tick that fails (Redis is away) does not end the process."""
     scheduler = Scheduler()
     with app.app_context():
         runtime().redis = patient_client(runtime().redis_url)
@@ -103,7 +105,11 @@ def run_scheduler(app: Flask, stop: threading.Event) -> None:
                 scheduler.tick()
             except RedisError as error:
                 log.warning("broker_away", error=str(error))
-            except Exception:
-                log.exception("scheduler_tick_failed")
+            except Exception as error:
+                fault = fault_of(error) if isinstance(error, SQLAlchemyError) else None
+                if fault is None:
+                    log.exception("scheduler_tick_failed")
+                else:
+                    log.warning("database_away", fault=fault.value, error=type(error).__name__)
             if stop.wait(SWEEP_SECONDS):
                 return

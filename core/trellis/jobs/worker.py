@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import sys
 from contextlib import suppress
 from types import FrameType
 from typing import Any
@@ -36,6 +38,12 @@ _PAUSE_SECONDS = 1.0
 # What a light worker may grow to before another takes its place: no task is trusted not to leak.
 _MOST_RUNS = 100_000
 _MOST_MEBIBYTES = 512
+
+
+# Redis that goes away is no error, and `broker_away` tells of it. What RQ's registries call lost
+# jobs are wake-ups: work is rows.
+logging.getLogger("rq.worker").addFilter(lambda _: not isinstance(sys.exc_info()[1], RedisError))
+logging.getLogger("rq.registry").setLevel(logging.ERROR)
 
 
 class _Resumable(BaseWorker):
