@@ -40,9 +40,17 @@ _MOST_RUNS = 100_000
 _MOST_MEBIBYTES = 512
 
 
-# Redis that goes away is no error, and `broker_away` tells of it. What RQ's registries call lost
-# jobs are wake-ups: work is rows.
-logging.getLogger("rq.worker").addFilter(lambda _: not isinstance(sys.exc_info()[1], RedisError))
+def _no_fault_of_redis(_record: logging.LogRecord) -> bool:
+    """RQ logs an error when Redis goes away, and waits: told in our one line in its place."""
+    error = sys.exc_info()[1]
+    if isinstance(error, RedisError):
+        log.warning("broker_away", error=str(error))
+        return False
+    return True
+
+
+logging.getLogger("rq.worker").addFilter(_no_fault_of_redis)
+# What RQ's registries call lost jobs are wake-ups: work is rows.
 logging.getLogger("rq.registry").setLevel(logging.ERROR)
 
 
