@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,8 +22,11 @@ from trellis.testing.databases import Database
 class Environment:
     """An application over a migrated database that every test gets unused."""
 
-    def __init__(self, data_dir: Path, app: Flask, database: Database) -> None:
+    def __init__(
+        self, data_dir: Path, app: Flask, database: Database, variables: Mapping[str, str]
+    ) -> None:
         self.data_dir, self.app, self._database = data_dir, app, database
+        self._variables = variables
         self._used = False
         self._ports = dict(self._runtime.ports)
 
@@ -38,15 +41,19 @@ class Environment:
             for name in [name for name in os.environ if name.startswith("TRELLIS_")]:
                 patch.delenv(name)
             (data_dir / "trellis.toml").touch()
-            patch.setenv("TRELLIS_CONFIG", str(data_dir / "trellis.toml"))
-            patch.setenv("TRELLIS_ENVIRONMENT", "testing")
-            patch.setenv("TRELLIS_DATA_DIR", str(data_dir))
-            patch.setenv("TRELLIS_DATABASE_URL", database.url)
-            patch.setenv("TRELLIS_REDIS_URL", broker.url)
+            variables = {
+                "TRELLIS_CONFIG": str(data_dir / "trellis.toml"),
+                "TRELLIS_ENVIRONMENT": "testing",
+                "TRELLIS_DATA_DIR": str(data_dir),
+                "TRELLIS_DATABASE_URL": database.url,
+                "TRELLIS_REDIS_URL": broker.url,
+            }
+            for name, value in variables.items():
+                patch.setenv(name, value)
             app = create_app()
             with app.app_context():
                 migrations.upgrade()
-            environment = cls(data_dir, app, database)
+            environment = cls(data_dir, app, database, variables)
             environment._dispose()
             database.save()
             yield environment
@@ -59,6 +66,8 @@ class Environment:
 
     def reset(self) -> None:
         """Undo what the test before did: in the database, the broker, the storage and the sinks."""
+        # Another one that began before this one, and ended since, has put back what was before it.
+        os.environ.update(self._variables)
         self._runtime.announcer.settle()
         self._runtime.redis.flushall()
         if self._used:
