@@ -194,13 +194,8 @@ class Installation:
     def _environ(self, storage_url: str | None, more: Mapping[str, str]) -> dict[str, str]:
         settings = self.directory / "trellis.toml"
         settings.touch()
-        inherited = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith("TRELLIS_") and name != "PROMETHEUS_MULTIPROC_DIR"
-        }
         return {
-            **inherited,
+            **os.environ,
             "PYTHONUNBUFFERED": "1",
             "TRELLIS_CONFIG": str(settings),
             "TRELLIS_ENVIRONMENT": "production",

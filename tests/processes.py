@@ -60,14 +60,8 @@ class Trellis:
         self.url = f"http://127.0.0.1:{self.port}"
         self._command = command
         self._sockets = Path(tempfile.mkdtemp())  # below `directory` its path may be too long
-        inherited = {
-            name: value
-            for name, value in os.environ.items()
-            # The application under test in this very process has settings of its own.
-            if not name.startswith("TRELLIS_") and name != "PROMETHEUS_MULTIPROC_DIR"
-        }
         self.environ = {
-            **inherited,
+            **os.environ,
             "TRELLIS_PORT": str(self.port),
             "XDG_RUNTIME_DIR": str(self._sockets),
             **(environ or {}),

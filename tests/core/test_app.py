@@ -280,7 +280,9 @@ def test_the_documentation_page_shows_the_document(client: FlaskClient) -> None:
 
 
 @pytest.fixture
-def in_production(app: Flask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Flask]:
+def in_production(
+    app_environ: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Flask]:
     """A second application over the same database, as production has it."""
     monkeypatch.setenv("TRELLIS_ENVIRONMENT", "production")
     monkeypatch.setenv("TRELLIS_PUBLIC_URL", "https://api.example.org")

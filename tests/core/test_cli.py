@@ -29,7 +29,7 @@ BUNDLED = ["analytics", "auth", "media", "notifications", "webhooks"]
 
 
 @pytest.fixture
-def run(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+def run(app_environ: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     """``run("db", "status")`` runs the command against the database of `app`."""
     made: list[Flask] = []
 
@@ -60,7 +60,6 @@ def stop(
     def stop(*arguments: str, **environ: str) -> str:
         monkeypatch.setattr(sys, "argv", ["trellis", *arguments])
         monkeypatch.setenv("TRELLIS_DATA_DIR", str(tmp_path / "var"))
-        monkeypatch.delenv("TRELLIS_DATABASE_URL", raising=False)  # of the other tests' application
         for name, value in environ.items():
             monkeypatch.setenv(f"TRELLIS_{name.upper()}", value)
         with pytest.raises(SystemExit) as ended:

@@ -136,6 +136,7 @@ def test_a_committed_refusal_commits_what_was_written_and_is_raised(app_context:
     assert _counts()[0] == 1
 
 
+@pytest.mark.usefixtures("app_environ")
 def test_a_committed_refusal_survives_the_death_of_the_process(app: Flask) -> None:
     program = """
 import os, signal
@@ -256,6 +257,7 @@ def test_of_one_unique_key_one_row_is_kept(app_context: None, declare_task: Any)
     assert _counts()[2] == 1
 
 
+@pytest.mark.usefixtures("app_environ")
 def test_four_processes_that_write_at_once_meet_no_locked_database(app: Flask) -> None:
     program = """
 from sqlalchemy import select

@@ -39,13 +39,10 @@ class Migrator:
 
     def begin(self, *command: str, database: str) -> subprocess.Popen[str]:
         """Start a command in a process of its own."""
-        inherited = {
-            name: value for name, value in os.environ.items() if not name.startswith("TRELLIS_")
-        }
         return subprocess.Popen(
             [sys.executable, "-m", "trellis", "db", *command],
             env={
-                **inherited,
+                **os.environ,
                 "TRELLIS_CONFIG": str(self._directory / "trellis.toml"),
                 "TRELLIS_DATA_DIR": str(self._directory / "var"),
                 "TRELLIS_DATABASE_URL": self._postgresql.url(database, port=self.proxy.port),

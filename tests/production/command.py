@@ -20,13 +20,10 @@ class Command:
     def __init__(self, directory: Path, environ: Mapping[str, str]) -> None:
         settings = directory / "trellis.toml"
         settings.touch()
-        inherited = {
-            name: value for name, value in os.environ.items() if not name.startswith("TRELLIS_")
-        }
         port = free_port()
         self.directory = directory
         self.environ = {
-            **inherited,
+            **os.environ,
             "TRELLIS_CONFIG": str(settings),
             "TRELLIS_ENVIRONMENT": "production",
             "TRELLIS_DATA_DIR": str(directory / "var"),

@@ -27,11 +27,9 @@ def mode(path: Path) -> int:
 
 
 def upgrade(directory: Path) -> None:
-    inherited = {name: text for name, text in os.environ.items() if not name.startswith("TRELLIS_")}
     subprocess.run(
         [sys.executable, "-m", "trellis", "db", "upgrade"],
         cwd=directory,
-        env=inherited,
         check=True,
         capture_output=True,
         timeout=120,

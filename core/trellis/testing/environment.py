@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,13 +19,17 @@ from trellis.testing.databases import Database
 
 
 class Environment:
-    """An application over a migrated database that every test gets unused."""
+    """An application over a migrated database that every test gets unused.
+
+    ``variables`` are the settings of the application, for processes that a test starts beside it:
+    they are in force nowhere else, so that two of these can live in one test process.
+    """
 
     def __init__(
-        self, data_dir: Path, app: Flask, database: Database, variables: Mapping[str, str]
+        self, data_dir: Path, app: Flask, database: Database, variables: dict[str, str]
     ) -> None:
-        self.data_dir, self.app, self._database = data_dir, app, database
-        self._variables = variables
+        self.data_dir, self.app, self.variables = data_dir, app, variables
+        self._database = database
         self._used = False
         self._ports = dict(self._runtime.ports)
 
@@ -36,10 +39,7 @@ class Environment:
         cls, data_dir: Path, database: Database, redis_url: str | None = None
     ) -> Iterator[Environment]:
         """Start a broker, if none is given, make the application and migrate its database."""
-        with pytest.MonkeyPatch.context() as patch, Broker(data_dir, redis_url) as broker:
-            # What this machine's user has set for a server of their own is no matter of the tests.
-            for name in [name for name in os.environ if name.startswith("TRELLIS_")]:
-                patch.delenv(name)
+        with Broker(data_dir, redis_url) as broker:
             (data_dir / "trellis.toml").touch()
             variables = {
                 "TRELLIS_CONFIG": str(data_dir / "trellis.toml"),
@@ -48,9 +48,10 @@ class Environment:
                 "TRELLIS_DATABASE_URL": database.url,
                 "TRELLIS_REDIS_URL": broker.url,
             }
-            for name, value in variables.items():
-                patch.setenv(name, value)
-            app = create_app()
+            with pytest.MonkeyPatch.context() as patch:
+                for name, value in variables.items():
+                    patch.setenv(name, value)
+                app = create_app()
             with app.app_context():
                 migrations.upgrade()
             environment = cls(data_dir, app, database, variables)
@@ -66,8 +67,6 @@ class Environment:
 
     def reset(self) -> None:
         """Undo what the test before did: in the database, the broker, the storage and the sinks."""
-        # Another one that began before this one, and ended since, has put back what was before it.
-        os.environ.update(self._variables)
         self._runtime.announcer.settle()
         self._runtime.redis.flushall()
         if self._used:

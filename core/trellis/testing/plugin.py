@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -39,7 +39,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tests that are about one database say so."""
+    """Tests that are about one database say so, and all begin without settings."""
+    # What this machine's user has set for a server of their own is no matter of the tests.
+    for name in [name for name in os.environ if name.startswith("TRELLIS_")]:
+        del os.environ[name]
     config.addinivalue_line("markers", "sqlite_only: left out where the tests run on PostgreSQL")
     config.addinivalue_line("markers", "postgresql_only: left out where they do not")
 
@@ -84,6 +87,16 @@ def app(trellis_environment: Environment) -> Flask:
     """The application with all installed plugins; database, broker, storage and sinks are fresh."""
     trellis_environment.reset()
     return trellis_environment.app
+
+
+@pytest.fixture
+def app_environ(
+    app: Flask, trellis_environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> Mapping[str, str]:
+    """The settings of `app`, put in the environment for commands and processes of a test."""
+    for name, value in trellis_environment.variables.items():
+        monkeypatch.setenv(name, value)
+    return trellis_environment.variables
 
 
 @pytest.fixture

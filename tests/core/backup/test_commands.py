@@ -23,7 +23,7 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(app_environ: object, monkeypatch: pytest.MonkeyPatch) -> Run:
     """``run("list")`` runs ``trellis backup list`` on the sets of this test, to its exit code."""
     made: list[Flask] = []
 

@@ -37,7 +37,6 @@ from trellis.testing.postgresql import DURABLE, PostgreSQL
 pytestmark = pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
 )
-URL = "TRELLIS_DATABASE_URL"
 AUDIENCES = {user_audience(READER)}
 Page = Callable[[int], tuple[list[tuple[int, str]], int]]
 
@@ -51,24 +50,30 @@ def server() -> Iterator[PostgreSQL]:
 
 
 @contextmanager
-def application(directory: Path, server: PostgreSQL | None) -> Iterator[Flask]:
+def application(directory: Path, server: PostgreSQL | None) -> Iterator[Environment]:
     """One over a fresh database that may be taken away from it."""
     database = SQLiteDatabase(directory) if server is None else PostgreSQLDatabase(server.url())
     with Environment.started(directory, database) as environment:
-        yield environment.app
+        yield environment
     gc.collect()  # finds here what a killed server has left open in the driver
+
+
+def _environ(environment: Environment) -> dict[str, str]:
+    """What a process finds that works on the same database."""
+    path = os.pathsep.join(filter(None, sys.path))
+    return {**os.environ, **environment.variables, "PYTHONPATH": path}
 
 
 class Crowd:
     """A process of writers and sequencers."""
 
-    def __init__(self, directory: Path, first: int) -> None:
+    def __init__(self, directory: Path, environment: Environment, first: int) -> None:
         self._journal = directory / f"crowd{first}.txt"
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.core.feed.crowd", str(first), str(self._journal)],
             stdin=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env=_environ(environment),
         )
 
     def committed(self) -> set[str]:
@@ -136,14 +141,19 @@ def all_of_them(cursor: int) -> tuple[list[tuple[int, str]], int]:
 
 
 def crowd_test(
-    app: Flask, directory: Path, seconds: float, server: PostgreSQL | None, faults: int
+    environment: Environment,
+    directory: Path,
+    seconds: float,
+    server: PostgreSQL | None,
+    faults: int,
 ) -> None:
     """Let two crowds write for a while, with faults in between, and compare what readers saw."""
+    app = environment.app
     with ExitStack() as stack:
         crowds: list[Crowd] = []
 
         def start() -> None:
-            crowds.append(crowd := Crowd(directory, len(crowds) * 10_000_000))
+            crowds.append(crowd := Crowd(directory, environment, len(crowds) * 10_000_000))
             stack.callback(crowd.kill)
 
         start()
@@ -203,16 +213,16 @@ def _disturb(server: PostgreSQL, number: int) -> None:
 
 
 def test_g01_g02_nothing_is_skipped_or_repeated_on_sqlite(tmp_path: Path) -> None:
-    with application(tmp_path, None) as app:
-        crowd_test(app, tmp_path, 3, None, faults=2)
+    with application(tmp_path, None) as environment:
+        crowd_test(environment, tmp_path, 3, None, faults=2)
 
 
 def test_g01_g02_nothing_is_skipped_or_repeated_on_postgresql(
     tmp_path: Path, server: PostgreSQL
 ) -> None:
     """The server is killed and started again, connections are ended, a process is killed."""
-    with application(tmp_path, server) as app:
-        crowd_test(app, tmp_path, 5, server, faults=3)
+    with application(tmp_path, server) as environment:
+        crowd_test(environment, tmp_path, 5, server, faults=3)
 
 
 @pytest.mark.nightly
@@ -220,18 +230,19 @@ def test_g01_g02_nothing_is_skipped_or_repeated_on_postgresql(
 def test_g01_g02_nothing_is_skipped_or_repeated_for_long(
     tmp_path: Path, server: PostgreSQL, on_sqlite: bool
 ) -> None:
-    with application(tmp_path, None if on_sqlite else server) as app:
-        crowd_test(app, tmp_path, 90, None if on_sqlite else server, faults=12)
+    with application(tmp_path, None if on_sqlite else server) as environment:
+        crowd_test(environment, tmp_path, 90, None if on_sqlite else server, faults=12)
 
 
 @pytest.mark.parametrize("erased", [True, False])
 def test_g01_an_erasure_under_way_leaves_no_gap_and_holds_nobody_up(
     tmp_path: Path, server: PostgreSQL, share_in: Callable[..., Any], erased: bool
 ) -> None:
-    with application(tmp_path, server) as app, psycopg.connect(os.environ[URL]) as erasure:
+    with application(tmp_path, server) as environment:
+        app, url = environment.app, environment.variables["TRELLIS_DATABASE_URL"]
         share_in(app, READER, 1, 2, 3)
-        erasure.execute("DELETE FROM core_feed_entry WHERE resource_id = '2'")
-        with app.app_context():
+        with psycopg.connect(url) as erasure, app.app_context():
+            erasure.execute("DELETE FROM core_feed_entry WHERE resource_id = '2'")
             assert sequence() == 2
             (erasure.commit if erased else erasure.rollback)()
             share_in(app, READER, 4)
@@ -260,13 +271,14 @@ with create_app().app_context():
 def test_g01_a_sequencer_that_is_stopped_holds_the_feed_up_for_seconds_only(
     tmp_path: Path, server: PostgreSQL, share_in: Callable[..., Any]
 ) -> None:
-    with application(tmp_path, server) as app:
+    with application(tmp_path, server) as environment:
+        app = environment.app
         share_in(app, READER, 1, 2)
         process = subprocess.Popen(
             [sys.executable, "-c", STOPS_ITSELF],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env=_environ(environment),
         )
         try:
             until(lambda: _state(process.pid) == "T", "stopped in the midst")

@@ -122,7 +122,7 @@ class Crew:
 
 
 @pytest.fixture
-def workers(app: Flask, tmp_path: Path) -> Iterator[Crew]:
+def workers(app: Flask, app_environ: object, tmp_path: Path) -> Iterator[Crew]:
     """None is started yet."""
     declared = crew.declare(app)
     workers = Crew(app, tmp_path)

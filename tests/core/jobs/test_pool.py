@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PROGRAM = """
 import os, signal, sys
 from trellis.app import create_app
@@ -22,6 +24,7 @@ sys.exit(run_forked(create_app(), Runs.fromkeys(["first", "second", "third"], si
 """
 
 
+@pytest.mark.usefixtures("app_environ")
 def test_what_is_started_after_the_signal_ends_as_well(tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", PROGRAM],

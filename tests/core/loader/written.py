@@ -119,11 +119,10 @@ def check(
     site.mkdir()
     for plugin in plugins:
         plugin.write(site)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("TRELLIS_")}
     return subprocess.run(
         [sys.executable, "-m", "trellis", "plugins", "check"],
         cwd=directory,
-        env=kept
+        env=os.environ
         | {"PYTHONPATH": str(site), "TRELLIS_DATA_DIR": str(directory / "var")}
         | environment,
         capture_output=True,

@@ -268,12 +268,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     redis.start()
     rig = None
     try:
-        with (
-            pytest.MonkeyPatch.context() as patch,
-            Environment.started(directory / "var", PostgreSQLDatabase(server.url())) as environment,
-        ):
-            patch.setenv("TRELLIS_REDIS_URL", redis.url())
-            rig = Rig(environment.app, server, redis, directory / "streams.log")
+        database = PostgreSQLDatabase(server.url())
+        with Environment.started(directory / "var", database) as environment:
+            rig = Rig(environment, server, redis, directory / "streams.log")
             yield rig
     finally:
         if rig is not None:

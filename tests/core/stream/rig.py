@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +14,13 @@ from typing import ClassVar, Literal
 from uuid import UUID
 
 import httpx2
-from flask import Flask
 from tests.core.stream.follower import Follower
 from tests.processes import PATIENCE, free_port, until
 from tests.servers import RedisServer
 
 from trellis.contracts import Identity, port
 from trellis.events import Event, user_audience
+from trellis.testing.environment import Environment
 from trellis.testing.postgresql import PostgreSQL
 from trellis.unit_of_work import unit_of_work
 from trellis_auth import factories
@@ -46,14 +47,13 @@ class NoteWritten(Event):
 class Process:
     """One `trellis stream`."""
 
-    def __init__(self, log: Path, redis: RedisServer, public_url: str) -> None:
+    def __init__(self, log: Path, variables: Mapping[str, str]) -> None:
         number = free_port()
         self.url = f"http://127.0.0.1:{number}"
         environ = {
             **os.environ,
+            **variables,
             "TRELLIS_PORT": str(number),
-            "TRELLIS_PUBLIC_URL": public_url,  # who issued the tokens
-            "TRELLIS_REDIS_URL": redis.url(),
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         }
         with log.open("ab") as output:
@@ -90,16 +90,22 @@ class Process:
 class Rig:
     """The servers, two stream processes, and people who write and read."""
 
-    def __init__(self, app: Flask, server: PostgreSQL, redis: RedisServer, log: Path) -> None:
-        self.app, self.server, self.redis, self._log = app, server, redis, log
-        app.extensions["trellis"].event_types[NoteWritten] = "core.note_written/1"
+    def __init__(
+        self, environment: Environment, server: PostgreSQL, redis: RedisServer, log: Path
+    ) -> None:
+        self.app, self.server, self.redis, self._log = environment.app, server, redis, log
+        self._variables = {
+            **environment.variables,
+            "TRELLIS_PUBLIC_URL": self.app.extensions["trellis"].settings.core.base_url,  # issuer
+            "TRELLIS_REDIS_URL": redis.url(),
+        }
+        self.app.extensions["trellis"].event_types[NoteWritten] = "core.note_written/1"
         self.first, self.second = self.start(), self.start()
         until(lambda: self.first.ready() and self.second.ready(), "two stream processes")
         self.followers: list[Follower] = []
 
     def start(self) -> Process:
-        core = self.app.extensions["trellis"].settings.core
-        return Process(self._log, self.redis, core.base_url)
+        return Process(self._log, self._variables)
 
     def urls(self) -> list[str]:
         """Where streams are served now, or soon."""

@@ -1,20 +1,44 @@
-"""What a test gets unused, whatever others did before it."""
+"""Applications of one test process do not meet, in whatever order they begin and end."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
+from trellis.testing.databases import on_sqlite
 from trellis.testing.environment import Environment
+from trellis.testing.plugin import pytest_configure
+
+
+def test_no_application_leaves_settings_in_the_environment(tmp_path: Path) -> None:
+    before = dict(os.environ)
+    with ExitStack() as first, ExitStack() as second:
+        for stack, name in ((first, "first"), (second, "second")):
+            directory = tmp_path / name
+            directory.mkdir()
+            database = stack.enter_context(on_sqlite(directory))
+            environment = stack.enter_context(Environment.started(directory, database))
+            assert environment.variables["TRELLIS_DATA_DIR"] == str(directory)
+            assert dict(os.environ) == before
+        first.close()
+        environment.reset()
+        assert dict(os.environ) == before
 
 
 def test_what_a_test_starts_finds_the_settings_of_its_application(
-    trellis_environment: Environment, monkeypatch: pytest.MonkeyPatch
+    trellis_environment: Environment, app_environ: Mapping[str, str]
 ) -> None:
-    """An application that was made before, and ends later, takes them along."""
-    before = dict(os.environ)
-    for name in [name for name in before if name.startswith("TRELLIS_")]:
-        monkeypatch.delenv(name)
-    trellis_environment.reset()
-    assert dict(os.environ) == before
+    assert app_environ["TRELLIS_DATA_DIR"] == str(trellis_environment.data_dir)
+    assert {name: os.environ[name] for name in app_environ} == app_environ
+
+
+def test_settings_of_the_user_are_not_those_of_tests(
+    pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRELLIS_DATABASE_URL", "postgresql://my-own/data")
+    pytest_configure(pytestconfig)
+    assert "TRELLIS_DATABASE_URL" not in os.environ
