@@ -66,10 +66,11 @@ def time_limit(seconds: float, turn: float | None = None) -> Iterator[None]:
         _run.ends_at, _run.in_turn = math.inf, False
 
 
-def leave_turn() -> None:
-    """Raise `TurnOver` in a run that shares its commit, which then begins again by itself.
+def run_alone() -> None:
+    """Have the task under way run by itself, in a commit of its own; elsewhere nothing happens.
 
-    Called before an effect outside: an interruption would take back all but that.
+    To be called before an effect outside the database: quick tasks may share a commit, and one that
+    turns out slow is interrupted there and begun anew. It would have its effect twice.
     """
     if _run.in_turn:
         raise TurnOver

@@ -10,7 +10,7 @@ import httpcore2
 import httpx2
 
 import trellis
-from trellis.jobs.limits import leave_turn
+from trellis.jobs.limits import run_alone
 from trellis.outgoing.client import Answer
 from trellis.outgoing.connection import CheckedNetwork, Resolver, system_resolver
 from trellis.outgoing.errors import NoAnswer
@@ -48,7 +48,7 @@ class Caller:
         TargetRefused before anything is sent, and NoAnswer. It may arrive twice: what a kept
         connection swallowed as it ended is sent once more.
         """
-        leave_turn()  # what is sent cannot be taken back
+        run_alone()  # what is sent cannot be taken back
         target = parse(url)
         self._network.begin(target, seconds)
         try:

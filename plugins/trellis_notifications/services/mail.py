@@ -16,6 +16,7 @@ from sqlalchemy import delete, insert, select
 
 from trellis.contracts import Mailbox, port
 from trellis.db import Found, database_now, fetch_one, new_id
+from trellis.jobs import run_alone
 from trellis.settings import Settings
 from trellis.unit_of_work import unit_of_work
 from trellis_notifications.errors import InvalidMail
@@ -79,6 +80,7 @@ def deliver_mail(mail_id: UUID) -> None:
     message = compose(mail, settings)
     if settings.mail_url != LOCAL_MAIL:
         # Before the unit begins: a slow mail server must not hold up everybody else's writing.
+        run_alone()
         send_by_smtp(message, settings)
     with unit_of_work():
         # In this order: an erasure at the same moment comes before (the row is gone, nothing is

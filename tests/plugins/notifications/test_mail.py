@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -12,13 +13,15 @@ from flask import Flask
 from sqlalchemy import select
 
 from trellis.contracts import Messenger
-from trellis.db import Model, fetch_all
+from trellis.db import Model, fetch_all, fetch_value
+from trellis.jobs.limits import TurnOver, time_limit
 from trellis.local.mailbox import Mailbox as LocalMailbox
 from trellis.outbox.models import OutboxRow
 from trellis.runtime import Runtime
 from trellis_notifications import services
 from trellis_notifications.errors import InvalidMail
 from trellis_notifications.models import Mail
+from trellis_notifications.services.smtp import MailNotTakenError
 
 NewId = Callable[[], UUID]
 Count = Callable[[type[Model]], int]
@@ -70,6 +73,24 @@ def test_while_it_waits_nothing_of_a_mail_lies_in_clear(
     (work,) = fetch_all(select(OutboxRow.arguments, OutboxRow.subject))
     assert set(work.arguments) == {"mail_id"}
     assert work.subject == ada
+
+
+def test_a_mail_leaves_only_from_a_run_that_nobody_interrupts(
+    messenger: Messenger, set_mail: Callable[..., None]
+) -> None:
+    """Quick tasks share a commit on SQLite, and the slow one among them begins anew."""
+    messenger.mail("ada@example.com", "Hello", "Ada", subject_id=None)
+    mail_id = fetch_value(select(Mail.id))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"smtp://127.0.0.1:{silent.getsockname()[1]}?starttls=off"
+        set_mail(mail_url=address, mail_timeout_seconds=0.2)
+        with pytest.raises(TurnOver), time_limit(20, turn=10):
+            services.deliver_mail(mail_id)
+        silent.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            silent.accept()
+        with pytest.raises(MailNotTakenError), time_limit(20):
+            services.deliver_mail(mail_id)
 
 
 def test_a_mail_that_was_erased_is_not_delivered(
