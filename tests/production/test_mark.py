@@ -108,6 +108,7 @@ def test_a_storage_is_adopted_on_purpose(app_context: None, machine: Machine) ->
         settle(old)
 
 
+@pytest.mark.usefixtures("app_environ")
 def test_the_command_adopts_after_it_has_asked(app: Flask, machine: Machine) -> None:
     with app.app_context():
         settle(machine("old"))

@@ -121,6 +121,7 @@ def test_f27_a_first_migration_is_killed_at_any_moment(
     assert trellis("db", "check").returncode == 0
 
 
+@pytest.mark.nightly
 def test_f27_a_schema_that_is_newer_than_the_code_is_accepted(
     trellis: Command, database: psycopg.Connection[Any]
 ) -> None:
