@@ -9,7 +9,8 @@ row is claimed again, and 'done' is lost together with the effects in its transa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
+    Connection,
     Float,
     Integer,
     Row,
@@ -31,6 +33,7 @@ from sqlalchemy import (
     update,
 )
 
+from trellis.db.base import db
 from trellis.db.clock import database_now
 from trellis.db.commits import lazy_commit
 from trellis.outbox.models import outbox
@@ -97,13 +100,26 @@ def claim_any(queue: str, first: int | None = None) -> Claim | None:
 def _claim(which: Which, queue: str, limit: int, first: int | None = None) -> list[Claim]:
     parameters = {"of_queue": queue, "of_tasks": list(runtime().tasks), "at_most": limit}
     rows: Sequence[Row[Any]] = ()
-    with unit_of_work(synchronous=False) as uow:
-        connection = uow.session.connection()
+    with _connection() as connection:
         if first is not None:
             of_first = {**parameters, "of_priority": first}
             rows = connection.execute(_claiming(which, True), of_first).all()
         rows = rows or connection.execute(_claiming(which, False), parameters).all()
     return [_claim_of(row) for row in sorted(rows, key=lambda row: (row.priority, row.due_at))]
+
+
+@contextmanager
+def _connection() -> Iterator[Connection]:
+    """For claims, each of which is one statement, and so a transaction by itself on PostgreSQL.
+
+    BEGIN and COMMIT around it would be two round trips more for every task that comes alone.
+    """
+    if db.engine.dialect.name == "postgresql":
+        with db.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            yield connection
+    else:
+        with unit_of_work(synchronous=False) as uow:
+            yield uow.session.connection()
 
 
 def _claim_of(row: Row[Any]) -> Claim:
