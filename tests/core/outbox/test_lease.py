@@ -217,6 +217,7 @@ def test_a_killer_takes_no_neighbour_with_it(declare_task: Any, monkeypatch: Any
 
     monkeypatch.setattr(together, "run", run_or_die)
     monkeypatch.setattr(drain, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(drain, "_abandoned", drain._Abandoned())  # which looked a moment ago
     killer = declare_task(_fail, attempts=3)
     _enqueue(killer)
     _enqueue(declare_task(_write_row, attempts=1))
