@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import socket
 import statistics
 import subprocess
@@ -123,6 +124,7 @@ def endpoints(app: Flask, receiver: Receiver, count: int) -> Iterator[None]:
 def measure(app: Flask, receiver: Receiver, count: int, delay: float, deliveries: int) -> None:
     """One line of the result."""
     receiver.delay = delay
+    receiver.told.clear()  # else what the line before was told counts as this one's first
     with endpoints(app, receiver, count):
         commit(app, 1)  # the first one finds nothing open
         receiver.until(count)
@@ -155,11 +157,12 @@ def run(kind: str, deliveries: int) -> None:
             database = stack.enter_context(on_postgresql(server.url()))
         else:
             database = stack.enter_context(on_sqlite(directory))
-        app = stack.enter_context(Environment.started(directory, database)).app
+        environment = stack.enter_context(Environment.started(directory, database))
+        app, environ = environment.app, {**os.environ, **environment.variables}
         runtime: Runtime = app.extensions["trellis"]
         runtime.event_types[Probe] = "core.probe/1"
         for command in (["worker", "light"], ["stream"], ["scheduler"]):
-            process = subprocess.Popen([sys.executable, "-m", "trellis", *command])
+            process = subprocess.Popen([sys.executable, "-m", "trellis", *command], env=environ)
             stack.callback(process.wait, 30)
             stack.callback(process.terminate)
         receiver = Receiver()
