@@ -14,13 +14,14 @@ from trellis.api.blueprint import Blueprint
 from trellis.api.conditional import blob_response
 from trellis.api.init import init_api
 from trellis.api.openapi import ApiFault, export_openapi
-from trellis.api.pages import Page, paginate
+from trellis.api.pages import Listing, Page, paginate
 from trellis.api.schemas import Schema, Timestamp
 from trellis.api.strict_json import utc_text
 
 __all__ = [
     "ApiFault",
     "Blueprint",
+    "Listing",
     "Page",
     "Public",
     "Requires",

@@ -15,13 +15,14 @@ from typing import Any
 
 from cryptography.fernet import MultiFernet
 from flask import Flask, Response, abort, g, request
-from sqlalchemy import insert, select, text
+from sqlalchemy import bindparam, insert, select, text
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException
 
 from trellis.api.models import StoredAnswer
 from trellis.contracts import Identity, port
 from trellis.db.clock import database_now
+from trellis.db.compiled import Compiled
 from trellis.db.reads import fetch_one
 from trellis.db.secret import cipher
 from trellis.errors import BadRequest, DomainError, IdempotencyKeyReused, RequestInFlight
@@ -35,6 +36,12 @@ KEEP_SECONDS = 24 * 3600
 LONGEST_KEY = 255
 _LEAVES = "DELETE"
 """How people end their sessions, and close their accounts."""
+
+_ANSWER = Compiled(
+    select(StoredAnswer.fingerprint, StoredAnswer.answer).where(
+        StoredAnswer.id == bindparam("row_id")
+    )
+)
 
 
 class _LostRaceError(Exception):
@@ -172,9 +179,7 @@ def _store(session: Session, row_id: str, fingerprint: str, key: str, response: 
 
 
 def _stored(row_id: str, fingerprint: str, key: str) -> Response | None:
-    found = fetch_one(
-        select(StoredAnswer.fingerprint, StoredAnswer.answer).where(StoredAnswer.id == row_id)
-    )
+    found = fetch_one(_ANSWER, row_id=row_id)
     if found is None:
         return None
     if found.fingerprint != fingerprint:

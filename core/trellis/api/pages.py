@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cache
@@ -18,18 +18,20 @@ from uuid import UUID
 from flask import current_app, request
 from marshmallow import Schema as MarshmallowSchema
 from marshmallow import fields
-from sqlalchemy import ColumnElement, Row, TypeDecorator, and_, literal, or_, tuple_
+from sqlalchemy import ColumnElement, Integer, Row, TypeDecorator, and_, bindparam, or_, tuple_
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import UnaryExpression
 
 from trellis.api.requests import EXTENSION
 from trellis.api.schemas import Schema
 from trellis.api.strict_json import StrictJSON, strict_loads
-from trellis.db import fetch_all
+from trellis.db import Compiled, fetch_all
 from trellis.db.reads import Columns
 from trellis.errors import InvalidInput
 
 T = TypeVar("T")
+
+_MOST = "_page_most"
 
 
 @dataclass(frozen=True)
@@ -50,28 +52,71 @@ class _Key:
         return self.column.operate(comparison, value)
 
 
-def paginate(
-    statement: Columns, *order: ColumnElement[Any], cursor: str | None, limit: int
-) -> Page[Row[Any]]:
-    """One page of a select of columns, at most `limit` rows.
+class Listing:
+    """A list whose statements are compiled once, of a select of columns with named parameters.
 
     `order` is the only ordering: columns that are never NULL and together unique, each plain or
     `.desc()`, such as `Asset.created_at.desc(), Asset.id.desc()`.
+    """
+
+    def __init__(self, select: Columns, *order: ColumnElement[Any]) -> None:
+        self._keys = [_key(column) for column in order]
+        self._first = Compiled(_page_of(select, self._keys, order, after=False))
+        self._next = Compiled(_page_of(select, self._keys, order, after=True))
+
+    def page(self, *, cursor: str | None, limit: int, **parameters: Any) -> Page[Row[Any]]:
+        """One page, at most `limit` rows; `parameters` are those of the select.
+
+        Raises InvalidInput for a cursor that was not made for this order.
+        """
+        return _page(
+            self._first if cursor is None else self._next, self._keys, cursor, limit, parameters
+        )
+
+
+def paginate(
+    statement: Columns, *order: ColumnElement[Any], cursor: str | None, limit: int
+) -> Page[Row[Any]]:
+    """One page of a select that is composed for this call; see `Listing` for its order.
+
     Raises InvalidInput for a cursor that was not made for this order.
     """
     keys = [_key(column) for column in order]
-    if cursor is not None:
-        statement = statement.where(_after(keys, _decode(cursor, keys)))
-    # The keys are read under names of their own, so that the statement need not select them.
-    names = [f"_page_key_{number}" for number in range(len(keys))]
-    statement = statement.add_columns(
-        *(key.column.label(name) for key, name in zip(keys, names, strict=True))
+    return _page(
+        _page_of(statement, keys, order, after=cursor is not None), keys, cursor, limit, {}
     )
-    rows = fetch_all(statement.order_by(*order).limit(limit + 1))
+
+
+def _page_of(
+    statement: Columns, keys: Sequence[_Key], order: Sequence[ColumnElement[Any]], *, after: bool
+) -> Columns:
+    """The select of one page, whose size and cursor are parameters."""
+    if after:
+        statement = statement.where(_after(keys))
+    # The keys are read under names of their own, so that the statement need not select them.
+    statement = statement.add_columns(
+        *(key.column.label(_name(number)) for number, key in enumerate(keys))
+    )
+    return statement.order_by(*order).limit(bindparam(_MOST, type_=Integer))
+
+
+def _page(
+    statement: Columns | Compiled,
+    keys: Sequence[_Key],
+    cursor: str | None,
+    limit: int,
+    parameters: Mapping[str, Any],
+) -> Page[Row[Any]]:
+    place = {} if cursor is None else _decode(cursor, keys)
+    rows = fetch_all(statement, **parameters, **place, **{_MOST: limit + 1})
     if len(rows) <= limit:
         return Page(rows, None)
     last = rows[limit - 1]._mapping
-    return Page(rows[:limit], _encode([last[name] for name in names]))
+    return Page(rows[:limit], _encode([last[_name(number)] for number in range(len(keys))]))
+
+
+def _name(number: int) -> str:
+    return f"_page_key_{number}"
 
 
 def _key(column: ColumnElement[Any]) -> _Key:
@@ -83,8 +128,8 @@ def _key(column: ColumnElement[Any]) -> _Key:
     return _Key(column, descending=False)
 
 
-def _after(keys: Sequence[_Key], values: Sequence[Any]) -> ColumnElement[bool]:
-    bound = [literal(value, key.column.type) for key, value in zip(keys, values, strict=True)]
+def _after(keys: Sequence[_Key]) -> ColumnElement[bool]:
+    bound = [bindparam(_name(n), type_=key.column.type) for n, key in enumerate(keys)]
     if len({key.descending for key in keys}) == 1:
         # One direction: a comparison of rows, which an index over the keys answers in one step.
         left, right = tuple_(*(key.column for key in keys)), tuple_(*bound)
@@ -105,10 +150,11 @@ def _encode(values: list[Any]) -> str:
     return urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
 
 
-def _decode(cursor: str, keys: Sequence[_Key]) -> list[Any]:
+def _decode(cursor: str, keys: Sequence[_Key]) -> dict[str, Any]:
     try:
         values = strict_loads(urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)))
-        return [_value(key, value) for key, value in zip(keys, values, strict=True)]
+        pairs = enumerate(zip(keys, values, strict=True))
+        return {_name(number): _value(key, value) for number, (key, value) in pairs}
     except (ValueError, TypeError, OverflowError):
         raise InvalidInput.field(
             "/cursor", "Not a cursor of this list.", location="query"

@@ -2,6 +2,7 @@
 
 from trellis.db.base import Model
 from trellis.db.clock import database_now, utcnow
+from trellis.db.compiled import Compiled
 from trellis.db.ids import new_id
 from trellis.db.inserts import insert_into
 from trellis.db.reads import Found, fetch_all, fetch_one, fetch_value
@@ -9,6 +10,7 @@ from trellis.db.secret import Secret
 from trellis.db.types import UTCDateTime
 
 __all__ = [
+    "Compiled",
     "Found",
     "Model",
     "Secret",

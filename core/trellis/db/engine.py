@@ -57,7 +57,7 @@ def init_engine(app: Flask, core: Settings) -> None:
 
             event.listen(db.engine, "do_connect", Pulse().connect)
             event.listen(db.engine, "checkin", _rest)
-            event.listen(db.engine, "checkout", _test_rested)
+            event.listen(db.engine, "checkout", _make_ready)
 
 
 def _postgresql(core: Settings) -> dict[str, Any]:
@@ -75,6 +75,7 @@ def _postgresql(core: Settings) -> dict[str, Any]:
         "max_overflow": 0,
         "pool_timeout": _POOL_SECONDS,
         "pool_recycle": 1800,
+        "skip_autocommit_rollback": True,
         "connect_args": {
             "connect_timeout": 3,
             "application_name": "trellis",
@@ -92,14 +93,18 @@ def _rest(_connection: Any, record: ConnectionPoolEntry) -> None:
     record.info["trellis_rests_since"] = time.monotonic()
 
 
-def _test_rested(connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
-    # Each time, it would cost a round trip. What is lost in use is repeated on a fresh connection:
-    # one that is lost empties the pool.
-    if time.monotonic() - record.info.get("trellis_rests_since", math.inf) > _REST_SECONDS:
-        try:
+def _make_ready(connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
+    try:
+        # A compiled read leaves it on: to turn it off there would not do, as a task that runs out
+        # of time ends anywhere.
+        if connection.autocommit:
+            connection.autocommit = False
+        # Each time, it would cost a round trip. What is lost in use is repeated on a fresh
+        # connection: one that is lost empties the pool.
+        if time.monotonic() - record.info.get("trellis_rests_since", math.inf) > _REST_SECONDS:
             db.engine.dialect.do_ping(connection)
-        except Exception as error:  # the driver's, which only PostgreSQL imports
-            raise DisconnectionError from error
+    except Exception as error:  # the driver's, which only PostgreSQL imports
+        raise DisconnectionError from error
 
 
 def _prepare(connection: sqlite3.Connection, _record: Any) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 from psycopg.abc import RV, PQGen
 from psycopg.errors import ConnectionTimeout
+from psycopg.pq import TransactionStatus
 
 from trellis.breaker import CircuitBreaker
 
@@ -72,6 +73,13 @@ class Pulse:
 class _Connection(psycopg.Connection[Any]):
     pulse: Pulse
     another: Callable[[], _Connection]
+
+    def set_autocommit(self, value: bool) -> None:
+        """The driver's own takes ten times as long, and each read needs it twice."""
+        if self.pgconn.transaction_status == TransactionStatus.IDLE:
+            self._autocommit = value
+        else:
+            super().set_autocommit(value)  # raises, by what goes on
 
     def wait(self, gen: PQGen[RV], *arguments: Any, **options: Any) -> RV:
         return super().wait(self.pulse.watched(self, gen), *arguments, **options)

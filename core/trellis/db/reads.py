@@ -7,59 +7,73 @@ on a fresh one: a database that was restarted costs nobody an error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import Result, Select
-from sqlalchemy.engine import Engine, Row
+from sqlalchemy import Result
 from sqlalchemy.exc import DBAPIError
 
 from trellis.db.base import db
+from trellis.db.compiled import Columns, Compiled, Found
 from trellis.db.faults import Fault, fault_of
 from trellis.db.session import begun_session
 
-# `Select[Any]` would mean a select of exactly one column.
-Columns: TypeAlias = Select[*tuple[Any, ...]]
-Found: TypeAlias = Row[*tuple[Any, ...]]
-T = TypeVar("T")
+__all__ = ["Columns", "Found", "fetch_all", "fetch_one", "fetch_value"]
 
 
-def fetch_all(statement: Columns, **parameters: Any) -> Sequence[Found]:
+def fetch_all(statement: Columns | Compiled, /, **parameters: Any) -> Sequence[Found]:
     """All rows of a select of columns."""
-    return _fetch(statement, parameters, lambda result: result.all())
+    return _fetch(statement, parameters, first=False)
 
 
-def fetch_one(statement: Columns, **parameters: Any) -> Found | None:
+def fetch_one(statement: Columns | Compiled, /, **parameters: Any) -> Found | None:
     """The first row of a select of columns, or ``None``."""
-    return _fetch(statement, parameters, lambda result: result.first())
+    rows = _fetch(statement, parameters, first=True)
+    return rows[0] if rows else None
 
 
-def fetch_value(statement: Columns, **parameters: Any) -> Any:
+def fetch_value(statement: Columns | Compiled, /, **parameters: Any) -> Any:
     """The first column of the first row, or ``None``."""
     row = fetch_one(statement, **parameters)
     return None if row is None else row[0]
 
 
 def _fetch(
-    statement: Columns,
-    parameters: dict[str, Any],
-    take: Callable[[Result[*tuple[Any, ...]]], T],
-) -> T:
+    statement: Columns | Compiled, parameters: dict[str, Any], *, first: bool
+) -> Sequence[Found]:
     session = begun_session()
     if session is not None:
-        return take(session.execute(statement, parameters))
+        select = statement.select if isinstance(statement, Compiled) else statement
+        return _taken(session.execute(select, parameters), first=first)
     try:
-        with _reader().connect() as connection:
-            return take(connection.execute(statement, parameters))
+        return _read(statement, parameters, first=first)
     except DBAPIError as error:
         if fault_of(error) is not Fault.LOST:
             raise
-    with _reader().connect() as connection:
-        return take(connection.execute(statement, parameters))
+    return _read(statement, parameters, first=first)
 
 
-def _reader() -> Engine:
+def _read(
+    statement: Columns | Compiled, parameters: dict[str, Any], *, first: bool
+) -> Sequence[Found]:
     engine = db.engine
-    if engine.dialect.name == "sqlite":
-        return engine  # connections are without transactions already, see engine.py
-    return engine.execution_options(isolation_level="AUTOCOMMIT")
+    dialect = engine.dialect
+    if isinstance(statement, Compiled) and (plan := statement.plan(dialect)) is not None:
+        return plan.rows(engine, parameters, first=first)
+    with engine.connect() as connection:
+        # On SQLite connections are without transactions already, see engine.py.
+        if dialect.name == "postgresql":
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+        if isinstance(statement, Compiled):
+            result = connection.execute(statement.select, parameters)
+            statement.learn(dialect, result)
+        else:
+            result = connection.execute(statement, parameters)
+        return _taken(result, first=first)
+
+
+def _taken(result: Result[*tuple[Any, ...]], *, first: bool) -> Sequence[Found]:
+    if not first:
+        return result.all()
+    row = result.first()
+    return [] if row is None else [row]

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from trellis.contracts import EventSink, port_or_none
-from trellis.db import fetch_one, insert_into, new_id, utcnow
+from trellis.db import Compiled, fetch_one, insert_into, new_id, utcnow
 from trellis.errors import NotFound
 from trellis.observe.audit import record
 from trellis.privacy import request_erasure
@@ -29,6 +29,12 @@ from trellis_auth.services.addresses import Address, normalise
 from trellis_auth.services.credentials import confirmed, try_password
 from trellis_auth.services.mails import send_mail
 from trellis_auth.settings import AuthSettings
+
+_ACCOUNT = Compiled(
+    select(User.id, User.email, User.role, User.created_at).where(
+        User.id == bindparam("user_id"), User.closed_at.is_(None)
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -106,11 +112,7 @@ def create_operator(email: str, password: str) -> bool:
 
 def account(user_id: UUID) -> Account:
     """A person's account. Raises NotFound for one that was closed."""
-    row = fetch_one(
-        select(User.id, User.email, User.role, User.created_at).where(
-            User.id == user_id, User.closed_at.is_(None)
-        )
-    )
+    row = fetch_one(_ACCOUNT, user_id=user_id)
     if row is None:
         raise NotFound
     return Account(*row)

@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
-from trellis.db import fetch_one
+from trellis.db import Compiled, fetch_one
 from trellis.observe.audit import record
 from trellis.unit_of_work import UnitOfWork
 from trellis_auth.models import User
 from trellis_auth.services import attempts, passwords
 from trellis_auth.services.addresses import Address
+
+_PASSWORD = Compiled(
+    select(User.id, User.password_hash).where(User.email_key == bindparam("email_key"))
+)
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ def try_password(address: Address, password: str) -> Tried:
     with passwords.turn():
         # Inside the turn: whoever is sent away because too many wait has not tried.
         attempts.count_password(address)
-        found = fetch_one(select(User.id, User.password_hash).where(User.email_key == address.key))
+        found = fetch_one(_PASSWORD, email_key=address.key)
         user_id, password_hash = found or (None, None)
         right = passwords.verify(password_hash, password)
     return Tried(address, user_id, password_hash, right)

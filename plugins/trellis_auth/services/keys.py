@@ -10,16 +10,20 @@ from functools import lru_cache
 from typing import Any, Final
 
 from joserfc.jwk import ECKey
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.exc import IntegrityError
 
-from trellis.db import fetch_all, fetch_one, fetch_value, utcnow
+from trellis.db import Compiled, fetch_all, fetch_one, fetch_value, utcnow
 from trellis.unit_of_work import unit_of_work
 from trellis_auth.models import SigningKey
 
 ALGORITHM: Final = "ES256"
 
-_newest = select(SigningKey.kid, SigningKey.private_jwk).order_by(SigningKey.number.desc()).limit(1)
+_newest = Compiled(
+    select(SigningKey.kid, SigningKey.private_jwk).order_by(SigningKey.number.desc()).limit(1)
+)
+_of_kid = Compiled(select(SigningKey.public_jwk).where(SigningKey.kid == bindparam("kid")))
+_all = Compiled(select(SigningKey.public_jwk).order_by(SigningKey.number))
 
 
 @dataclass(frozen=True)
@@ -42,15 +46,14 @@ def signer() -> Signer:
 
 def public_key(kid: str) -> ECKey | None:
     """The public half of a key of ours."""
-    jwk = fetch_value(select(SigningKey.public_jwk).where(SigningKey.kid == kid))
+    jwk = fetch_value(_of_kid, kid=kid)
     return None if jwk is None else _imported(json.dumps(jwk))
 
 
 def published() -> Sequence[dict[str, Any]]:
     """The public halves of all keys (RFC 7517)."""
     signer()
-    rows = fetch_all(select(SigningKey.public_jwk).order_by(SigningKey.number))
-    return [row.public_jwk for row in rows]
+    return [row.public_jwk for row in fetch_all(_all)]
 
 
 @lru_cache(maxsize=16)

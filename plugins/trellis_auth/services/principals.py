@@ -10,7 +10,7 @@ from collections.abc import Collection
 from sqlalchemy import bindparam, select
 
 from trellis.contracts import Principal
-from trellis.db import Found, database_now, fetch_all, fetch_one
+from trellis.db import Compiled, Found, database_now, fetch_all, fetch_one
 from trellis.errors import Unauthenticated
 from trellis.plugin import every_permission
 from trellis.unit_of_work import unit_of_work
@@ -25,14 +25,15 @@ _goes_on = (
     Session.expires_at > database_now(),
     User.closed_at.is_(None),
 )
-_alive = (
+_of_session = (
     select(Session.user_id, User.role, Device.installation_id)
     .join(User, User.id == Session.user_id)
     .join(Device, Device.id == Session.device_id)
     .where(Session.id == bindparam("session_id"), *_goes_on)
 )
-_kept_alive = _alive.with_for_update(read=True, of=Session)
-_all_alive = (
+_alive = Compiled(_of_session)
+_kept_alive = _of_session.with_for_update(read=True, of=Session)
+_all_alive = Compiled(
     select(Session.id, Session.user_id, User.role)
     .join(User, User.id == Session.user_id)
     .where(Session.id.in_(bindparam("session_ids", expanding=True)), *_goes_on)

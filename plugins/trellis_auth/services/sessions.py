@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
-from trellis.api import Page, paginate
+from trellis.api import Listing, Page
 from trellis.contracts import EventSink, port_or_none
 from trellis.db import database_now, new_id, utcnow
 from trellis.observe.audit import record
@@ -21,6 +21,26 @@ from trellis_auth.services.addresses import normalise
 from trellis_auth.services.credentials import confirmed, try_password
 from trellis_auth.services.tokens import Tokens
 from trellis_auth.settings import AuthSettings
+
+_SESSIONS = Listing(
+    select(
+        Session.id,
+        Device.installation_id,
+        Device.name,
+        Device.platform,
+        Session.client_id,
+        Session.created_at,
+        Session.refreshed_at,
+    )
+    .join(Device, Device.id == Session.device_id)
+    .where(
+        Session.user_id == bindparam("user_id"),
+        Session.ended_at.is_(None),
+        Session.expires_at > database_now(),
+    ),
+    Session.created_at.desc(),
+    Session.id.desc(),
+)
 
 
 @dataclass(frozen=True)
@@ -139,26 +159,7 @@ def page_of_sessions(
     user_id: UUID, current: UUID | None, *, cursor: str | None, limit: int
 ) -> Page[SessionInfo]:
     """A person's sessions that go on, the newest first."""
-    statement = (
-        select(
-            Session.id,
-            Device.installation_id,
-            Device.name,
-            Device.platform,
-            Session.client_id,
-            Session.created_at,
-            Session.refreshed_at,
-        )
-        .join(Device, Device.id == Session.device_id)
-        .where(
-            Session.user_id == user_id,
-            Session.ended_at.is_(None),
-            Session.expires_at > database_now(),
-        )
-    )
-    page = paginate(
-        statement, Session.created_at.desc(), Session.id.desc(), cursor=cursor, limit=limit
-    )
+    page = _SESSIONS.page(cursor=cursor, limit=limit, user_id=user_id)
     sessions = [
         SessionInfo(
             id=row.id,

@@ -9,10 +9,10 @@ from pathlib import PurePosixPath
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 
 from trellis.contracts import BlobStore, port
-from trellis.db import fetch_one
+from trellis.db import Compiled, fetch_one
 from trellis.errors import NotFound
 from trellis.unit_of_work import unit_of_work
 from trellis_media.errors import NotReady
@@ -21,6 +21,18 @@ from trellis_media.models import Asset, Usage
 from trellis_media.services import quota
 from trellis_media.services.objects import ORIGINAL, delete_objects, object_key
 from trellis_media.services.views import RENDITION_TYPE, tag_of
+
+_OWNED = (Asset.id == bindparam("asset_id"), Asset.owner_id == bindparam("owner_id"))
+_ORIGINAL = Compiled(
+    select(Asset.size, Asset.sha256, Asset.content_type, Asset.filename, Asset.created_at).where(
+        *_OWNED
+    )
+)
+_RENDITIONS = Compiled(
+    select(Asset.state, Asset.failure, Asset.filename, Asset.renditions, Asset.processed_at).where(
+        *_OWNED
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -41,11 +53,7 @@ class Blob:
 
 def original(owner_id: UUID, asset_id: UUID) -> Blob:
     """The file as it was uploaded. Raises NotFound."""
-    asset = fetch_one(
-        select(
-            Asset.size, Asset.sha256, Asset.content_type, Asset.filename, Asset.created_at
-        ).where(Asset.id == asset_id, Asset.owner_id == owner_id)
-    )
+    asset = fetch_one(_ORIGINAL, asset_id=asset_id, owner_id=owner_id)
     if asset is None:
         raise NotFound
     key = object_key(asset_id, ORIGINAL)
@@ -54,11 +62,7 @@ def original(owner_id: UUID, asset_id: UUID) -> Blob:
 
 def rendition(owner_id: UUID, asset_id: UUID, name: str) -> Blob:
     """A rendition. Raises NotFound, and `NotReady` while, or because, there is none."""
-    asset = fetch_one(
-        select(
-            Asset.state, Asset.failure, Asset.filename, Asset.renditions, Asset.processed_at
-        ).where(Asset.id == asset_id, Asset.owner_id == owner_id)
-    )
+    asset = fetch_one(_RENDITIONS, asset_id=asset_id, owner_id=owner_id)
     if asset is None:
         raise NotFound
     if asset.state != "ready":

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 
-from trellis.db import fetch_value, insert_into
+from trellis.db import Compiled, fetch_value, insert_into
 from trellis.unit_of_work import UnitOfWork
 from trellis_media.errors import QuotaExceeded
 from trellis_media.models import Usage
 from trellis_media.settings import MediaSettings
 
+_USED = Compiled(select(Usage.size).where(Usage.owner_id == bindparam("owner_id")))
+
 
 def check(owner_id: UUID, size: int) -> None:
     """Refuse early what `reserve` would refuse. Raises `QuotaExceeded`."""
-    used = fetch_value(select(Usage.size).where(Usage.owner_id == owner_id)) or 0
+    used = fetch_value(_USED, owner_id=owner_id) or 0
     if used + size > MediaSettings.current().quota_bytes:
         raise _exceeded()
 

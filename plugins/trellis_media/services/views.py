@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
-from trellis.api import Page, paginate, utc_text
+from trellis.api import Listing, Page, utc_text
 from trellis.cache import cached
-from trellis.db import fetch_all, fetch_one
+from trellis.db import Compiled, fetch_all, fetch_one
 from trellis.errors import NotFound
 from trellis.settings import Settings
 from trellis_media.models import Asset
@@ -31,6 +31,9 @@ _SHOWN = select(
     Asset.renditions,
     Asset.created_at,
 )
+_OWNED = _SHOWN.where(Asset.owner_id == bindparam("owner_id"))
+_LISTED = Listing(_OWNED, Asset.id.desc())
+_ASSET = Compiled(_OWNED.where(Asset.id == bindparam("asset_id")))
 
 
 def tag_of(owner_id: UUID) -> str:
@@ -93,12 +96,11 @@ def view(asset: Any) -> dict[str, Any]:
 
 @cached(tags=_tags, seconds=_SECONDS)
 def _page(owner_id: UUID, cursor: str | None, limit: int) -> dict[str, Any]:
-    owned = _SHOWN.where(Asset.owner_id == owner_id)
-    page = paginate(owned, Asset.id.desc(), cursor=cursor, limit=limit)
+    page = _LISTED.page(cursor=cursor, limit=limit, owner_id=owner_id)
     return {"items": [view(row) for row in page.items], "next_cursor": page.next_cursor}
 
 
 @cached(tags=_tags, seconds=_SECONDS)
 def _asset(owner_id: UUID, asset_id: UUID) -> dict[str, Any] | None:
-    row = fetch_one(_SHOWN.where(Asset.id == asset_id, Asset.owner_id == owner_id))
+    row = fetch_one(_ASSET, asset_id=asset_id, owner_id=owner_id)
     return None if row is None else view(row)

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 
-from trellis.api import Page, paginate
+from trellis.api import Listing, Page
 from trellis.cache import cached
 from trellis.contracts import PushSink, port_or_none
 from trellis.db import (
+    Compiled,
     Found,
     fetch_all,
     fetch_one,
@@ -41,6 +42,14 @@ SHOWN = select(
     Message.read_at,
 )
 """What the owner of an inbox sees of a message."""
+
+_MINE = SHOWN.where(Message.user_id == bindparam("user_id"))
+_INBOX = Listing(_MINE, Message.id.desc())
+_UNREAD = Listing(_MINE.where(Message.read_at.is_(None)), Message.id.desc())
+_MESSAGE = Compiled(_MINE.where(Message.id == bindparam("message_id")))
+_UNREAD_COUNT = Compiled(
+    select(func.count()).where(Message.user_id == bindparam("user_id"), Message.read_at.is_(None))
+)
 
 
 def send_message(
@@ -84,15 +93,13 @@ def send_message(
 
 def list_messages(user_id: UUID, *, unread: bool, cursor: str | None, limit: int) -> Page[Found]:
     """A page of the user's inbox, the newest first; only what is unread, if asked."""
-    statement = SHOWN.where(Message.user_id == user_id)
-    if unread:
-        statement = statement.where(Message.read_at.is_(None))
-    return paginate(statement, Message.id.desc(), cursor=cursor, limit=limit)
+    listing = _UNREAD if unread else _INBOX
+    return listing.page(cursor=cursor, limit=limit, user_id=user_id)
 
 
 def get_message(user_id: UUID, message_id: UUID) -> Found:
     """One message of the user's inbox. Raises NotFound."""
-    row = fetch_one(SHOWN.where(Message.id == message_id, Message.user_id == user_id))
+    row = fetch_one(_MESSAGE, message_id=message_id, user_id=user_id)
     if row is None:
         raise NotFound
     return row
@@ -101,11 +108,7 @@ def get_message(user_id: UUID, message_id: UUID) -> Found:
 @cached(tags=lambda user_id: [unread_tag(user_id)], seconds=60)
 def unread_count(user_id: UUID) -> int:
     """How many messages of the user's inbox are unread."""
-    return int(
-        fetch_value(
-            select(func.count()).where(Message.user_id == user_id, Message.read_at.is_(None))
-        )
-    )
+    return int(fetch_value(_UNREAD_COUNT, user_id=user_id))
 
 
 def mark_read(user_id: UUID, message_id: UUID) -> None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
-from trellis.db import Found, database_now, fetch_one, new_id
+from trellis.db import Compiled, Found, database_now, fetch_one, new_id
 from trellis.outgoing import Answer, OutgoingError, caller
 from trellis.unit_of_work import UnitOfWork, unit_of_work
 from trellis_webhooks.models import (
@@ -32,6 +32,31 @@ _GONE = 410
 # For so long a turn goes on: others wait for its worker, and what was sent is sent again when that
 # dies before it is noted.
 _TURN_SECONDS = 0.25
+
+_NEXT = Compiled(
+    select(
+        Delivery.id,
+        Delivery.event_id,
+        Delivery.type,
+        Delivery.occurred_at,
+        Delivery.data,
+        Endpoint.url,
+        Endpoint.id.label("endpoint_id"),
+        Endpoint.secret,
+        database_now().label("now"),
+    )
+    .join(Endpoint, Endpoint.id == Delivery.endpoint_id)
+    .where(
+        Endpoint.id == bindparam("endpoint_id"),
+        Endpoint.enabled,
+        Endpoint.turn == bindparam("turn"),
+        Delivery.state == WAITING,
+        Delivery.next_attempt_at <= database_now(),
+        Delivery.id.not_in(bindparam("made", expanding=True)),
+    )
+    .order_by(Delivery.next_attempt_at, Delivery.id)
+    .limit(1)
+)
 
 
 @dataclass(frozen=True)
@@ -90,30 +115,8 @@ def _take(endpoint_id: UUID, turn: int) -> list[Outcome]:
 
 def _next(endpoint_id: UUID, turn: int, outcomes: Sequence[Outcome]) -> Found | None:
     """The next delivery, and its endpoint as it is now: it may be changed at any moment."""
-    return fetch_one(
-        select(
-            Delivery.id,
-            Delivery.event_id,
-            Delivery.type,
-            Delivery.occurred_at,
-            Delivery.data,
-            Endpoint.url,
-            Endpoint.id.label("endpoint_id"),
-            Endpoint.secret,
-            database_now().label("now"),
-        )
-        .join(Endpoint, Endpoint.id == Delivery.endpoint_id)
-        .where(
-            Endpoint.id == endpoint_id,
-            Endpoint.enabled,
-            Endpoint.turn == turn,
-            Delivery.state == WAITING,
-            Delivery.next_attempt_at <= database_now(),
-            Delivery.id.not_in([outcome.delivery_id for outcome in outcomes]),
-        )
-        .order_by(Delivery.next_attempt_at, Delivery.id)
-        .limit(1)
-    )
+    made = [outcome.delivery_id for outcome in outcomes]
+    return fetch_one(_NEXT, endpoint_id=endpoint_id, turn=turn, made=made)
 
 
 def _request(post: Callable[..., Answer], due: Found) -> Outcome:

@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import bindparam, delete, insert, select
 
 from trellis.api import Page, paginate
-from trellis.db import Found, database_now, fetch_all, fetch_one, fetch_value, new_id
+from trellis.db import Compiled, Found, database_now, fetch_all, fetch_one, fetch_value, new_id
 from trellis.errors import NotFound
 from trellis.unit_of_work import UnitOfWork, unit_of_work
 from trellis_webhooks.errors import EndpointNotEnabled
@@ -36,6 +36,16 @@ SHOWN = select(
     Delivery.created_at,
     Delivery.finished_at,
 )
+_DELIVERY = Compiled(
+    SHOWN.add_columns(Delivery.data, Delivery.occurred_at).where(
+        Delivery.id == bindparam("delivery_id")
+    )
+)
+_ATTEMPTS = Compiled(
+    select(Attempt.at, Attempt.status, Attempt.error, Attempt.duration_ms)
+    .where(Attempt.delivery_id == bindparam("delivery_id"))
+    .order_by(Attempt.id)
+)
 
 
 def list_deliveries(
@@ -52,17 +62,10 @@ def list_deliveries(
 
 def get_delivery(delivery_id: UUID) -> dict[str, Any]:
     """One delivery with what it tells and its attempts. Raises NotFound."""
-    row = fetch_one(
-        SHOWN.add_columns(Delivery.data, Delivery.occurred_at).where(Delivery.id == delivery_id)
-    )
+    row = fetch_one(_DELIVERY, delivery_id=delivery_id)
     if row is None:
         raise NotFound
-    made = fetch_all(
-        select(Attempt.at, Attempt.status, Attempt.error, Attempt.duration_ms)
-        .where(Attempt.delivery_id == delivery_id)
-        .order_by(Attempt.id)
-    )
-    return {**row._mapping, "attempts_made": made}
+    return {**row._mapping, "attempts_made": fetch_all(_ATTEMPTS, delivery_id=delivery_id)}
 
 
 def send_test(endpoint_id: UUID) -> UUID:

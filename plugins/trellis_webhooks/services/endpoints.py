@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import bindparam, delete, func, select
 
-from trellis.api import Page, paginate
-from trellis.db import Found, database_now, fetch_one, fetch_value, new_id
+from trellis.api import Listing, Page
+from trellis.db import Compiled, Found, database_now, fetch_one, fetch_value, new_id
 from trellis.errors import InvalidInput, NotFound
 from trellis.feed import head, published
 from trellis.observe import audit
@@ -36,6 +36,9 @@ SHOWN = select(
     Endpoint.created_at,
 )
 """What operators see of an endpoint; the secret is shown once, when it is made."""
+
+_LISTED = Listing(SHOWN, Endpoint.id.asc())
+_ENDPOINT = Compiled(SHOWN.where(Endpoint.id == bindparam("endpoint_id")))
 
 
 def create_endpoint(
@@ -74,12 +77,12 @@ def create_endpoint(
 
 def list_endpoints(*, cursor: str | None, limit: int) -> Page[Found]:
     """A page of the endpoints, the oldest first."""
-    return paginate(SHOWN, Endpoint.id.asc(), cursor=cursor, limit=limit)
+    return _LISTED.page(cursor=cursor, limit=limit)
 
 
 def get_endpoint(endpoint_id: UUID) -> Found:
     """One endpoint. Raises NotFound."""
-    row = fetch_one(SHOWN.where(Endpoint.id == endpoint_id))
+    row = fetch_one(_ENDPOINT, endpoint_id=endpoint_id)
     if row is None:
         raise NotFound
     return row

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, delete, func, select, true
+from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, delete, func, select, true
 from sqlalchemy.orm import InstrumentedAttribute
 
-from trellis.db import database_now, fetch_all, fetch_value, new_id
+from trellis.db import Compiled, database_now, fetch_all, fetch_value, new_id
 from trellis.errors import NotFound
 from trellis.observe import audit
 from trellis.unit_of_work import unit_of_work
@@ -22,7 +22,9 @@ _MOST = 5
 """Signatures of one request."""
 
 
-def _signing(endpoint_id: UUID | InstrumentedAttribute[UUID]) -> ColumnElement[bool]:
+def _signing(
+    endpoint_id: UUID | InstrumentedAttribute[UUID] | BindParameter[UUID],
+) -> ColumnElement[bool]:
     return and_(PreviousSecret.endpoint_id == endpoint_id, PreviousSecret.until > database_now())
 
 
@@ -39,11 +41,16 @@ PREVIOUS_UNTIL = (
 )
 """When the last of those before ends; null without any."""
 
+_PREVIOUS = Compiled(
+    select(PreviousSecret.secret)
+    .where(_signing(bindparam("endpoint_id")))
+    .order_by(PreviousSecret.id.desc())
+)
+
 
 def previous_secrets(endpoint_id: UUID) -> Sequence[str]:
     """Those before the present one that sign, the newest first."""
-    found = select(PreviousSecret.secret).where(_signing(endpoint_id))
-    return [row.secret for row in fetch_all(found.order_by(PreviousSecret.id.desc()))]
+    return [row.secret for row in fetch_all(_PREVIOUS, endpoint_id=endpoint_id)]
 
 
 def rotate_secret(endpoint_id: UUID, overlap_hours: int) -> str:

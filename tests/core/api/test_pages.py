@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,12 +25,13 @@ from sqlalchemy import (
     String,
     Table,
     Uuid,
+    bindparam,
     delete,
     insert,
     select,
 )
 
-from trellis.api import Blueprint, Page, Schema, Timestamp, paginate
+from trellis.api import Blueprint, Listing, Page, Schema, Timestamp, paginate
 from trellis.api.strict_json import StrictJSON
 from trellis.db import UTCDateTime
 from trellis.db.base import db
@@ -48,6 +51,8 @@ THINGS = Table(
     Column("share", Float, nullable=False),
 )
 C = THINGS.c
+Pages = Callable[..., Page[Any]]
+Way = Callable[..., Pages]
 START = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
@@ -154,20 +159,93 @@ def test_limit_is_bounded(client: FlaskClient, limit: str) -> None:
     assert response.get_json()["errors"][0]["pointer"] == "/limit"
 
 
-def test_e10_walk_holds_while_rows_come_and_go(app: Flask) -> None:
-    statement = select(C.id)
-    order = (C.made_at.desc(), C.id.desc())
-    first = paginate(statement, *order, cursor=None, limit=10)
+def composed(statement: Any, *order: Any) -> Pages:
+    """Pages of a select that is composed for each call."""
+    return lambda **place: paginate(statement, *order, **place)
+
+
+def compiled(statement: Any, *order: Any) -> Pages:
+    """Pages of a select that is compiled once."""
+    return Listing(statement, *order).page
+
+
+ways = pytest.mark.parametrize("way", [composed, compiled])
+
+
+def walk(pages: Pages, limit: int, between: Callable[[], None] = lambda: None) -> list[int]:
+    """The numbers of all rows, page by page."""
+    seen: list[int] = []
+    cursor: str | None = None
+    while True:
+        page = pages(cursor=cursor, limit=limit)
+        seen += [item.id.int for item in page.items]
+        cursor = page.next_cursor
+        if cursor is None:
+            return seen
+        between()
+
+
+@ways
+def test_e10_walk_holds_while_rows_come_and_go(app: Flask, way: Way) -> None:
+    pages = way(select(C.id), C.made_at.desc(), C.id.desc())
+    first = pages(cursor=None, limit=10)
     write(delete(THINGS).where(C.id == first.items[-1].id))  # the row under the cursor
     write(delete(THINGS).where(C.id == UUID(int=20)))
     write(insert(THINGS), [row(number) for number in range(50, 60)])  # before the cursor
     seen = [item.id.int for item in first.items]
     cursor = first.next_cursor
     while cursor:
-        page = paginate(statement, *order, cursor=cursor, limit=10)
+        page = pages(cursor=cursor, limit=10)
         seen += [item.id.int for item in page.items]
         cursor = page.next_cursor
     assert seen == [number for number in reversed(range(50)) if number != 20]
+
+
+@ways
+def test_e10_walks_hold_while_others_write_at_the_same_time(app: Flask, way: Way) -> None:
+    """Even rows stay, odd ones come and go all the time."""
+    pages = way(select(C.id), C.made_at.desc(), C.id.desc())
+    write(delete(THINGS).where(C.count == 1))
+    stays = [number for number in reversed(range(50)) if number % 2 == 0]
+    ended = threading.Event()
+
+    def come_and_go(numbers: range) -> int:
+        rounds = 0
+        with app.app_context():
+            while not ended.is_set():
+                write(insert(THINGS), [row(number) for number in numbers])
+                write(delete(THINGS).where(C.id.in_([UUID(int=number) for number in numbers])))
+                rounds += 1
+        return rounds
+
+    def walks(limit: int) -> list[list[int]]:
+        with app.app_context():
+            return [walk(pages, limit) for _ in range(15)]
+
+    with ThreadPoolExecutor(5) as pool:
+        writers = [
+            pool.submit(come_and_go, numbers) for numbers in (range(1, 25, 2), range(25, 51, 2))
+        ]
+        try:
+            readers = [pool.submit(walks, limit) for limit in (2, 3, 7)]
+            seen = [numbers for reader in readers for numbers in reader.result(60)]
+        finally:
+            ended.set()
+        assert all(writer.result(60) for writer in writers)
+    for numbers in seen:
+        assert [number for number in numbers if number % 2 == 0] == stays
+        assert numbers == sorted(set(numbers), reverse=True)
+
+
+def test_a_listing_has_parameters_of_its_own(app: Flask) -> None:
+    of_name = select(C.id).where(C.name == bindparam("name"))
+    listing = Listing(of_name, C.made_at.desc(), C.id.desc())
+    for number in (3, 4, 3):
+        name = f"näme {number}"
+        seen = walk(lambda name=name, **place: listing.page(name=name, **place), 3)
+        assert seen == [n for n in reversed(range(50)) if n % 5 == number]
+    with pytest.raises(TypeError, match="it takes"):
+        listing.page(cursor=None, limit=1)
 
 
 @pytest.mark.parametrize(
@@ -183,18 +261,13 @@ def test_e10_walk_holds_while_rows_come_and_go(app: Flask) -> None:
     ],
     ids=lambda order: ", ".join(str(column) for column in order),
 )
-def test_orders(app: Flask, order: tuple[Any, ...]) -> None:
-    expected = [item.id for item in paginate(select(C.id), *order, cursor=None, limit=100).items]
+@ways
+def test_orders(app: Flask, way: Way, order: tuple[Any, ...]) -> None:
+    expected = [
+        item.id.int for item in paginate(select(C.id), *order, cursor=None, limit=100).items
+    ]
     assert len(expected) == 50
-    seen = []
-    cursor: str | None = None
-    while True:
-        page = paginate(select(C.id), *order, cursor=cursor, limit=7)
-        seen += [item.id for item in page.items]
-        cursor = page.next_cursor
-        if cursor is None:
-            break
-    assert seen == expected
+    assert walk(way(select(C.id), *order), 7) == expected
 
 
 def cursor_of(values: Any) -> str:
@@ -234,10 +307,13 @@ def test_foreign_cursor_is_a_field_error(client: FlaskClient, cursor: str) -> No
     assert (error["location"], error["pointer"]) == ("query", "/cursor")
 
 
+@ways
 @pytest.mark.parametrize("values", [[True], [1.5], ["1"], [2**63]])
-def test_cursor_types_are_those_of_the_columns(app: Flask, values: list[Any]) -> None:
+def test_cursor_types_are_those_of_the_columns(app: Flask, way: Way, values: list[Any]) -> None:
+    pages = way(select(C.id), C.count)
+    pages(cursor=cursor_of([1]), limit=1)
     with pytest.raises(InvalidInput):
-        paginate(select(C.id), C.count, cursor=cursor_of(values), limit=1)
+        pages(cursor=cursor_of(values), limit=1)
 
 
 def test_page_is_documented(client: FlaskClient) -> None:

@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, exists, func, select
-from trellis.api import Page, paginate
+from sqlalchemy import bindparam, delete, exists, func, select
+from trellis.api import Listing, Page
 from trellis.contracts import Messenger, port_or_none
-from trellis.db import fetch_all, fetch_one, fetch_value, new_id, utcnow
+from trellis.db import Compiled, fetch_all, fetch_one, fetch_value, new_id, utcnow
 from trellis.errors import NotFound
 from trellis.unit_of_work import UnitOfWork, unit_of_work
 
@@ -20,16 +20,18 @@ from trellis_guestbook.models import Entry
 from trellis_guestbook.settings import GuestbookSettings
 
 _SHOWN = select(Entry.id, Entry.text, Entry.photo_id, Entry.written_at)
+_ENTRY = Compiled(_SHOWN.where(Entry.id == bindparam("entry_id")))
+_ENTRIES = Listing(_SHOWN, Entry.id.desc())
 
 
 def list_entries(*, cursor: str | None, limit: int) -> Page[Any]:
     """A page of entries, the newest first."""
-    return paginate(_SHOWN, Entry.id.desc(), cursor=cursor, limit=limit)
+    return _ENTRIES.page(cursor=cursor, limit=limit)
 
 
 def get_entry(entry_id: UUID) -> Any:
     """One entry. Raises NotFound."""
-    found = fetch_one(_SHOWN.where(Entry.id == entry_id))
+    found = fetch_one(_ENTRY, entry_id=entry_id)
     if found is None:
         raise NotFound
     return found

@@ -1,0 +1,293 @@
+"""A compiled read gives what the same select gives through SQLAlchemy, of every column there is."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import pytest
+from flask import Flask
+from sqlalchemy import (
+    JSON,
+    Column,
+    Enum,
+    Float,
+    Interval,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    Table,
+    Time,
+    Uuid,
+    bindparam,
+    event,
+    func,
+    insert,
+    select,
+    text,
+)
+from sqlalchemy.exc import IntegrityError
+
+from trellis.db import Compiled, Found, Model, fetch_all, fetch_one, fetch_value, new_id
+from trellis.db.base import db
+from trellis.feed.models import FeedHead
+from trellis.observe.statements import counted_statements
+from trellis.privacy.models import Erasure
+from trellis.unit_of_work import unit_of_work
+
+pytestmark = pytest.mark.usefixtures("app_context")
+
+TIMES = (
+    datetime(1970, 1, 1, tzinfo=UTC),
+    datetime(2026, 11, 22, 12, 30, 15, 123456, tzinfo=UTC),
+    datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC),
+)
+DOCUMENTS: tuple[dict[str, Any], ...] = (
+    {},
+    {"näme": [1, 2.5, None, True, "\u2028"], "deep": {"er": {}}},
+    {"big": 2**70},
+)
+_ROWS = 12
+
+
+class Colour(enum.Enum):
+    RED = "red"
+    GREEN = "green"
+
+
+def value_of(column: Column[Any], chance: Random) -> Any:
+    """Some value that the column can hold; often NULL where it may be."""
+    if column.nullable and chance.random() < 0.4:
+        return None
+    kind = getattr(column.type, "impl_instance", column.type).python_type
+    if isinstance(column.type, JSON):
+        return ["a", "b"] if column.name in ("events", "tags") else chance.choice(DOCUMENTS)
+    makers: dict[type, Callable[[], Any]] = {
+        UUID: lambda: chance.choice([new_id(), UUID(int=chance.getrandbits(128))]),
+        datetime: lambda: chance.choice(TIMES),
+        date: lambda: chance.choice(TIMES).date(),
+        bool: lambda: chance.random() < 0.5,
+        int: lambda: chance.randrange(100, 32_000),
+        float: lambda: chance.random() * 10.0 ** chance.randrange(-9, 9),
+        str: lambda: f"{chance.getrandbits(20):x}ü"[: getattr(column.type, "length", None) or 9],
+        bytes: lambda: chance.randbytes(chance.randrange(9)),
+    }
+    return makers[kind]()
+
+
+def fill(table: Table, chance: Random) -> None:
+    """Put rows into a table whose parents have theirs; what it refuses is left out."""
+    for _ in range(_ROWS):
+        row = {column.name: value_of(column, chance) for column in table.columns}
+        with unit_of_work() as uow:
+            for key in table.foreign_keys:
+                parents = uow.session.execute(select(key.column)).scalars().all()
+                row[key.parent.name] = chance.choice(parents)
+            try:
+                with uow.session.begin_nested():
+                    uow.session.execute(insert(table), row)
+            except IntegrityError:  # a rule of the table's own
+                continue
+
+
+def by_session(statement: Any, **parameters: Any) -> list[Any]:
+    with unit_of_work() as uow:
+        return list(uow.session.execute(statement, parameters).all())
+
+
+def told(rows: Any) -> list[Any]:
+    """All that a row shows of itself."""
+    return [
+        (
+            tuple(row),
+            [type(value) for value in row],
+            [getattr(value, "tzinfo", None) for value in row],
+            row._fields,
+            dict(row._mapping),
+            [getattr(row, name) for name in row._fields],
+        )
+        for row in rows
+    ]
+
+
+@contextmanager
+def heard() -> Iterator[list[str]]:
+    """The statements of a block, as those who listen hear them."""
+    texts: list[str] = []
+
+    def listen(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        texts.append(statement)
+
+    event.listen(db.engine, "before_cursor_execute", listen)
+    try:
+        yield texts
+    finally:
+        event.remove(db.engine, "before_cursor_execute", listen)
+
+
+def test_every_column_of_every_model_reads_as_by_the_session() -> None:
+    chance = Random(4)
+    filled = 0
+    for table in Model.metadata.sorted_tables:
+        fill(table, chance)
+        statement = select(*table.columns).order_by(*table.primary_key.columns)
+        compiled = Compiled(statement)
+        expected = told(by_session(statement))
+        assert told(fetch_all(statement)) == expected, table.name
+        for _ in range(3):  # it learns in the first one
+            assert told(fetch_all(compiled)) == expected, table.name
+        first = fetch_one(compiled)
+        assert told([first] if first else []) == expected[:1], table.name
+        filled += len(expected) > 3
+    assert filled > 20
+
+
+def test_types_that_no_model_has_read_the_same() -> None:
+    things = Table(
+        "compiled_things",
+        MetaData(),
+        Column("id", Uuid, primary_key=True),
+        Column("colour", Enum(Colour)),
+        Column("share", Float),
+        Column("price", Numeric(12, 4)),
+        Column("at", Time),
+        Column("lasts", Interval),
+        Column("bytes", LargeBinary),
+        Column("text_id", Uuid(as_uuid=False)),
+    )
+    things.create(db.engine)
+    try:
+        rows = [
+            {
+                "id": new_id(),
+                "colour": Colour.GREEN,
+                "share": 0.1,
+                "price": "1.5",
+                "at": TIMES[1].time(),
+                "lasts": timedelta(days=2, microseconds=5),
+                "bytes": b"\x00\xff",
+                "text_id": str(new_id()),
+            },
+            {"id": new_id()} | dict.fromkeys([c.name for c in things.columns][1:]),
+        ]
+        with unit_of_work() as uow:
+            uow.session.execute(insert(things), rows)
+        for columns in ([*things.columns], *([column] for column in things.columns)):
+            statement = select(*columns).order_by(things.c.id)
+            compiled = Compiled(statement)
+            expected = told(by_session(statement))
+            assert [told(fetch_all(compiled)) for _ in range(3)] == [expected] * 3
+    finally:
+        things.drop(db.engine)
+
+
+@pytest.mark.parametrize("ids", [[], [0], [0, 1, 2], [2, 2], list(range(40))], ids=len)
+def test_lists_of_values(ids: list[int]) -> None:
+    made = erasures(5)
+    some = [made[number] if number < 5 else new_id() for number in ids]
+    statement = (
+        select(Erasure.id, Erasure.subject)
+        .where(Erasure.id.in_(bindparam("ids", expanding=True)), Erasure.id != bindparam("not_id"))
+        .order_by(Erasure.id)
+    )
+    compiled = Compiled(statement)
+    for _ in range(2):
+        for part in (some, some[:1], []):
+            asked: dict[str, Any] = {"ids": part, "not_id": made[4]}
+            assert told(fetch_all(compiled, **asked)) == told(by_session(statement, **asked))
+
+
+@pytest.mark.parametrize("limit", [0, 1, 4, 9])
+def test_limits_that_are_fixed_and_that_are_given(limit: int) -> None:
+    erasures(6)
+    statement = select(Erasure.id, Erasure.requested_at).order_by(Erasure.id.desc())
+    fixed = Compiled(statement.limit(limit).offset(1))
+    given = Compiled(statement.limit(bindparam("most")).offset(1))
+    expected = told(by_session(statement.limit(limit).offset(1)))
+    for _ in range(2):
+        assert told(fetch_all(fixed)) == told(fetch_all(given, most=limit)) == expected
+
+
+def test_columns_of_one_name_expressions_and_labels() -> None:
+    [made] = erasures(1)
+    other = Erasure.__table__.alias("other")
+    statement = select(
+        Erasure.id,
+        other.c.id,
+        func.count().over(),
+        (Erasure.requested_at < bindparam("now")).label("count"),
+        text("'50%'"),
+    ).join(other, other.c.id == Erasure.id)
+    compiled = Compiled(statement)
+    now = TIMES[2]
+    for _ in range(2):
+        [row] = fetch_all(compiled, now=now)
+        assert told([row]) == told(fetch_all(statement, now=now))
+        assert (row.id, row.id_1, row._mapping["count"], row[-1]) == (made, made, True, "50%")
+
+
+def test_rows_of_a_statement_have_one_index_of_their_columns() -> None:
+    erasures(3)
+    compiled = Compiled(select(Erasure.id, Erasure.subject))
+    fetch_all(compiled)
+    rows: list[Found] = [*fetch_all(compiled), *fetch_all(compiled)]
+    assert len({id(row._key_to_index) for row in rows}) == 1
+
+
+def test_nothing_found() -> None:
+    compiled = Compiled(select(Erasure.id).where(Erasure.id == bindparam("id")))
+    for _ in range(2):
+        assert fetch_all(compiled, id=new_id()) == []
+        assert fetch_one(compiled, id=new_id()) is None
+        assert fetch_value(compiled, id=new_id()) is None
+
+
+def test_the_same_statements_are_heard_and_counted() -> None:
+    erasures(1)
+    statement = select(Erasure.id).where(Erasure.id == bindparam("id")).limit(1)
+    compiled = Compiled(statement)
+    with counted_statements() as counted, heard() as texts:
+        for _ in range(4):
+            fetch_one(statement, id=new_id())
+    with counted_statements() as counted_too, heard() as texts_too:
+        for _ in range(4):
+            fetch_one(compiled, id=new_id())
+    assert (counted.count, texts) == (counted_too.count, texts_too)
+    assert len(set(texts)) == 1
+
+
+@pytest.mark.parametrize("wrong", [{}, {"id": None, "more": 1}, {"di": None}])
+def test_a_wrong_name_is_said(wrong: dict[str, Any]) -> None:
+    compiled = Compiled(select(Erasure.id).where(Erasure.id == bindparam("id")))
+    fetch_all(compiled, id=new_id())
+    with pytest.raises(TypeError, match=r"it takes \['id'\]"):
+        fetch_all(compiled, **wrong)
+
+
+def test_two_databases_may_share_a_statement(app: Flask, tmp_path: Any) -> None:
+    from trellis.db.engine import init_engine
+    from trellis.settings import Settings
+
+    compiled = Compiled(select(FeedHead.id, FeedHead.position))
+    other = Flask("other")
+    init_engine(other, Settings(database_url=f"sqlite:///{tmp_path}/other.sqlite"))
+    with other.app_context():
+        FeedHead.metadata.create_all(db.engine, [FeedHead.metadata.tables[FeedHead.__tablename__]])
+    for _ in range(3):
+        assert len(fetch_all(compiled)) == 1
+        with other.app_context():
+            assert fetch_all(compiled) == []
+    with other.app_context():
+        db.engine.dispose()
+
+
+def erasures(count: int) -> list[UUID]:
+    ids = [new_id() for _ in range(count)]
+    with unit_of_work() as uow:
+        uow.session.execute(insert(Erasure), [{"id": id_, "requested_at": TIMES[1]} for id_ in ids])
+    return ids

@@ -1,0 +1,152 @@
+"""Compiled reads while PostgreSQL ends, restarts, or takes too long."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import bindparam, func, select
+from sqlalchemy.exc import DBAPIError
+
+from trellis.db import Compiled, fetch_all, fetch_one, fetch_value
+from trellis.db.base import db
+from trellis.db.faults import Fault, fault_of
+from trellis.observe.statements import counted_statements
+from trellis.privacy.models import Erasure
+from trellis.testing.databases import PostgreSQLDatabase
+from trellis.testing.environment import Environment
+from trellis.testing.postgresql import PostgreSQL
+
+_ALL = Compiled(select(Erasure.id))
+_SLEEP = Compiled(select(func.pg_sleep(bindparam("seconds"))))
+_BACKEND = Compiled(select(func.pg_backend_pid()))
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgreSQL]:
+    server = PostgreSQL()
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def environment(
+    server: PostgreSQL, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Environment]:
+    database = PostgreSQLDatabase(server.url())
+    with Environment.started(tmp_path_factory.mktemp("compiled"), database) as environment:
+        yield environment
+    database.drop()
+
+
+@pytest.fixture
+def app(environment: Environment) -> Iterator[Flask]:
+    environment.reset()
+    with environment.app.app_context():
+        fetch_all(_ALL)
+        fetch_all(_SLEEP, seconds=0)
+        fetch_all(_BACKEND)
+        yield environment.app
+
+
+def end_connections(server: PostgreSQL) -> None:
+    server.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'trellis'"
+    )
+
+
+def test_f11_a_connection_that_ended_is_replaced_once(app: Flask, server: PostgreSQL) -> None:
+    for _ in range(3):
+        end_connections(server)
+        with counted_statements() as statements:
+            assert fetch_all(_ALL) == []
+        assert statements.count == 2
+
+
+def test_f11_one_that_is_lost_empties_the_pool(app: Flask, server: PostgreSQL) -> None:
+    both = threading.Barrier(2, timeout=30)
+
+    def hold() -> None:
+        with app.app_context(), db.engine.connect():
+            both.wait()
+            both.wait()
+
+    other = threading.Thread(target=hold)
+    other.start()
+    both.wait()
+    fetch_all(_ALL)
+    both.wait()
+    other.join()
+    end_connections(server)  # of both
+    with counted_statements() as statements:
+        assert [fetch_all(_ALL) for _ in range(4)] == [[]] * 4
+    assert statements.count == 5
+
+
+def test_f09_a_database_that_was_started_anew_is_read(app: Flask, server: PostgreSQL) -> None:
+    server.kill()
+    try:
+        with pytest.raises(DBAPIError) as raised:
+            fetch_all(_ALL)
+        assert fault_of(raised.value) is Fault.AWAY
+    finally:
+        server.start()
+    assert fetch_all(_ALL) == []
+
+
+@contextmanager
+def statement_timeout(server: PostgreSQL, milliseconds: int) -> Iterator[None]:
+    """Ends statements of the connection that is the only one of the pool."""
+    db.engine.dispose()
+    with db.engine.connect() as connection:
+        driver: Any = connection.connection.dbapi_connection
+        driver.autocommit = True
+        driver.execute(f"SET statement_timeout = {milliseconds}")
+        driver.autocommit = False
+    yield
+    db.engine.dispose()
+
+
+def test_a_read_that_takes_too_long_is_ended_and_not_repeated(
+    app: Flask, server: PostgreSQL
+) -> None:
+    with statement_timeout(server, 50):
+        before = fetch_value(_BACKEND)
+        with counted_statements() as statements, pytest.raises(DBAPIError) as raised:
+            fetch_all(_SLEEP, seconds=60)
+        assert fault_of(raised.value) is Fault.SLOW
+        assert statements.count == 1
+        assert fetch_value(_BACKEND) == before, "its connection is as good as before"
+        with db.engine.connect() as connection:
+            driver: Any = connection.connection.dbapi_connection
+            assert not driver.autocommit
+
+
+class OutOfTimeError(Exception):
+    """As a task's time limit raises it: by a signal, anywhere."""
+
+
+def test_a_read_that_is_interrupted_leaves_nothing_to_others(app: Flask) -> None:
+    def interrupt(*_: Any) -> None:
+        raise OutOfTimeError
+
+    before = fetch_value(_BACKEND)
+    own = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        with pytest.raises(OutOfTimeError):
+            fetch_one(_SLEEP, seconds=60)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, own)
+    assert fetch_value(_BACKEND) != before
+    assert fetch_all(_ALL) == []
+    with db.engine.connect() as connection:
+        driver: Any = connection.connection.dbapi_connection
+        assert not driver.autocommit
