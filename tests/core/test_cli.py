@@ -166,8 +166,8 @@ def test_config_show_tells_every_setting_with_its_source_and_no_secret(
         assert secret not in told
 
 
-def test_openapi_prints_the_whole_document(run: Run) -> None:
-    document = json.loads(run("openapi").stdout)
+def test_openapi_export_prints_the_whole_document(run: Run) -> None:
+    document = json.loads(run("openapi", "export").stdout)
     validate(document)
     assert {"/v1/stream", "/v1/media/assets"} <= set(document["paths"])
 
@@ -218,7 +218,9 @@ def test_db_takes_nobody_down_who_is_not_named(run: Run) -> None:
 # --- what stops a start -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", [["web"], ["openapi"], ["db", "status"], ["plugins", "check"]])
+@pytest.mark.parametrize(
+    "command", [["web"], ["openapi", "export"], ["db", "status"], ["plugins", "check"]]
+)
 def test_unknown_settings_are_told_all_at_once(
     stop: Callable[..., str], command: list[str]
 ) -> None:
@@ -272,7 +274,7 @@ def test_a_demo_without_a_server_is_told(stop: Callable[..., str]) -> None:
 
 
 def test_a_fault_of_ours_is_no_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["trellis", "openapi"])
+    monkeypatch.setattr(sys, "argv", ["trellis", "openapi", "export"])
     monkeypatch.setattr("trellis.app.create_app", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main()

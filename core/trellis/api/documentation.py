@@ -20,6 +20,12 @@ SECURITY_SCHEME = "bearer"
 
 _BODY_LOCATIONS = ("json", "form", "files")
 _BYTES = {"type": "string", "format": "binary"}
+_RETRY = {"Retry-After": "Seconds to wait before the next try."}
+_ERROR_HEADERS: dict[int, dict[str, str]] = {
+    401: {"WWW-Authenticate": "How to authenticate, and what was wrong (RFC 6750)."},
+    429: _RETRY,
+    503: _RETRY,
+}
 
 
 def operation_id(plugin: str, view: View, method: str, *, alone: bool) -> str:
@@ -64,21 +70,21 @@ def _fill_example(body: dict[str, Any], *, sent: bool) -> None:
         body["example"] = example_of(schema, sent=sent)
 
 
-def document_access(operation: dict[str, Any], view: View, method: str) -> str | None:
+def document_access(operation: dict[str, Any], view: View, method: str) -> str:
     """Write the security requirement; returns a sentence for the description."""
     rule = access_rule(view, method)
     if isinstance(rule, Requires):
         operation["security"] = [{SECURITY_SCHEME: [rule.permission]}]
         return f"Needs the permission `{rule.permission}`."
     operation["security"] = [{SECURITY_SCHEME: []}] if isinstance(rule, User) else []
-    return None
+    return "For whoever is signed in." if isinstance(rule, User) else "Open to everybody."
 
 
 def possible_errors(
     doc: Mapping[str, Any], view: View, method: str
 ) -> tuple[type[DomainError], ...]:
     """The errors that a view states, and those that its other decorators bring."""
-    stated = list(declared(view, method, "errors") or ())
+    stated = [*(declared(view, method, "errors") or ()), errors.BadRequest]
     if not isinstance(access_rule(view, method), Public):
         stated += [errors.Unauthenticated, errors.Forbidden]
     if doc.get("arguments"):
@@ -88,7 +94,7 @@ def possible_errors(
     if arguments_in(doc, "json"):
         stated.append(errors.MalformedBody)
     if method not in SAFE_METHODS:
-        stated += [errors.BadRequest, errors.RequestInFlight, errors.IdempotencyKeyReused]
+        stated += [errors.RequestInFlight, errors.IdempotencyKeyReused]
     if declared(view, method, "blob"):
         stated += [errors.PreconditionFailed, errors.RangeNotSatisfiable]
     return tuple(dict.fromkeys(stated))
@@ -108,7 +114,12 @@ def document_errors(operation: dict[str, Any], possible: Iterable[type[DomainErr
 
 def error_response(of_status: list[type[DomainError]]) -> dict[str, Any]:
     """The response object for the errors of one status, with an example of each."""
+    headers = {
+        name: {"schema": {"type": "string"}, "description": description}
+        for name, description in _ERROR_HEADERS.get(of_status[0].status, {}).items()
+    }
     return {
+        **({"headers": headers} if headers else {}),
         "description": "; ".join(error.title for error in of_status),
         "content": {
             MEDIA_TYPE: {
@@ -131,6 +142,17 @@ def _problem_example(error: type[DomainError]) -> dict[str, Any]:
         fault = FieldError(location="body", pointer="/email", detail="Not a valid email address.")
         value["errors"] = [fault]
     return {"summary": error.title, "value": value}
+
+
+def document_body_limit(operation: dict[str, Any], most: int | None) -> None:
+    """Write how many bytes the body may have, for people and for programs."""
+    if most is not None:
+        body = operation["requestBody"]
+        stated = body.get("description")
+        body["description"] = (
+            f"{stated} At most {most} bytes." if stated else f"At most {most} bytes."
+        )
+        body["x-max-bytes"] = most
 
 
 def document_idempotency(operation: dict[str, Any]) -> None:

@@ -19,15 +19,20 @@ from werkzeug import Response
 
 from trellis.api.access import access
 from trellis.api.blueprint import Blueprint
-from trellis.api.documentation import SECURITY_SCHEME, error_response
+from trellis.api.declarations import View, declared
+from trellis.api.documentation import SECURITY_SCHEME, document_body_limit, error_response
+from trellis.api.evolution import list_error_codes, open_answers
 from trellis.api.problems import CORE_ERRORS, MEDIA_TYPE
 from trellis.api.requests import EXTENSION, Operation
 from trellis.api.schemas import ProblemSchema
 from trellis.errors import DomainError, InternalError
 
 _ABOUT = """\
-Errors are problem documents (RFC 9457); programs compare `code`. Lists come in pages: ask for the
-next one with `cursor`, or follow `Link`. Send the access token as `Authorization: Bearer …`."""
+Send the access token as `Authorization: Bearer …`. Errors are problem documents (RFC 9457);
+programs compare `code`. Lists come in pages: ask for the next one with `cursor`, or follow `Link`.
+Send an `Idempotency-Key` with whatever changes something, and try again with the same one when no
+answer comes. Any release may bring further fields in answers and further codes of errors: ignore
+those that you do not know. The limits are those of this installation."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
         self.faults: list[ApiFault] = []
         self.errors: dict[str, type[DomainError]] = {error.code: error for error in CORE_ERRORS}
         self.operations: dict[tuple[str, str], Operation] = {}
+        self._views: dict[str, tuple[View, str]] = {}  # by operation id
         self._plugin = "core"
         self._operation_ids: set[str] = set()
         self._schema_names: dict[str, type] = {}
@@ -59,7 +65,14 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
                 "version": version,
                 "openapi_version": "3.1.0",
                 "marshmallow_plugin": marshmallow,
-                "info": {"description": _ABOUT},
+                "info": {
+                    "description": _ABOUT,
+                    "contact": {
+                        "name": "Whoever runs this installation",
+                        "url": self.public_url,
+                    },
+                    "license": {"name": "Apache License 2.0", "identifier": "Apache-2.0"},
+                },
                 "servers": [{"url": self.public_url}],
             },
         )
@@ -81,6 +94,12 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
     def register_blueprint(self, blp: Blueprint, **options: Any) -> None:
         super().register_blueprint(blp, **options)
         self.operations |= blp.operations
+        self._views |= {
+            doc["operation_id"]: (doc["view"], method.upper())
+            for methods in blp._docs.values()
+            for method, doc in methods.items()
+            if method != "parameters"
+        }
         # One tag for each plugin, also when it has a second blueprint for a mount.
         self.spec._tags = [tag for tag in self.spec._tags if tag["name"] != blp.name]
         if all(tag["name"] != blp.plugin for tag in self.spec._tags):
@@ -114,12 +133,20 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
     def document(self) -> dict[str, Any]:
         """The document as plain data."""
         document: dict[str, Any] = deepcopy(self.spec.to_dict())
-        schemas = document["components"]["schemas"]
-        schemas["ErrorCode"] = {"type": "string", "enum": sorted(self.errors)}
-        code = schemas["CoreProblem"]["properties"]["code"]
-        code |= {"$ref": "#/components/schemas/ErrorCode"}
-        del code["type"]
+        list_error_codes(document, self.errors)
+        open_answers(document)
+        with self._app.app_context():  # in which settings, and so limits, are found
+            for item in document["paths"].values():
+                for operation in item.values():
+                    if isinstance(operation, dict) and "requestBody" in operation:
+                        document_body_limit(operation, self._body_limit(operation["operationId"]))
         return document
+
+    def _body_limit(self, operation_id: str) -> int | None:
+        view, method = self._views[operation_id]
+        limit = declared(view, method, "body_limit")
+        most: int | None = limit() if limit else self._app.config["MAX_CONTENT_LENGTH"]
+        return most
 
     @cached_property
     def rendered(self) -> tuple[bytes, str]:

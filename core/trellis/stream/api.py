@@ -8,12 +8,27 @@ from trellis.api import Blueprint, current_principal
 from trellis.errors import InvalidInput, ServiceUnavailable
 from trellis.stream.asgi import CURSOR, FULL, PRINCIPAL
 
+_LAST_EVENT_ID = {
+    "in": "header",
+    "name": "Last-Event-ID",
+    "required": False,
+    "schema": {"type": "string", "pattern": "^[0-9]{0,18}$"},
+    "description": "`id` of the last event that arrived; without it the stream begins now.",
+}
+
 blueprint = Blueprint("core", __name__, mount="/v1", description="Streams and erasures.")
 
 
-@blueprint.route("/stream")
+@blueprint.route("/stream", parameters=[_LAST_EVENT_ID])
 @blueprint.access(user=True)
-@blueprint.response(200, description="An endless `text/event-stream`.")
+@blueprint.errors(InvalidInput, ServiceUnavailable)
+@blueprint.response(
+    200,
+    {"type": "string"},
+    description="An endless stream of events.",
+    content_type="text/event-stream",
+    example="id: 41\nevent: media.asset_ready/1\ndata: {}\n\n",
+)
 def open_stream() -> Response:
     """Follow what happens, as Server-Sent Events.
 
