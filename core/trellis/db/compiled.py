@@ -91,13 +91,13 @@ class Plan:
             for listen in listeners.after_cursor_execute:
                 listen(connection, cursor, text, values, None, False)
             found: Sequence[Any] = cursor.fetchmany(1) if first else cursor.fetchall()
-            return found
         except self.dialect.loaded_dbapi.Error as error:
             # Names the fault, and empties the pool of what is lost, as for every other statement.
             connection._handle_dbapi_exception(error, text, values, cursor, None)
         finally:
             if cursor is not None:
                 cursor.close()  # half-read, it would hold up SQLite's checkpoints
+        return found
 
     def _bound(self, parameters: Mapping[str, Any]) -> tuple[str, Any]:
         """The text and the parameters for the driver."""

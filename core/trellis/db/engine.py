@@ -16,6 +16,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from trellis.db.base import db
+from trellis.db.types import document
 from trellis.settings import Settings
 
 # How long a unit of work waits for another process's to end before it fails.
@@ -45,6 +46,7 @@ def init_engine(app: Flask, core: Settings) -> None:
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {
         # An error would otherwise carry what people wrote into logs and dead letters.
         "hide_parameters": True,
+        "json_deserializer": document,
         **(_postgresql(core) if url.get_backend_name() == "postgresql" else {}),
     }
     db.init_app(app)
