@@ -8,9 +8,10 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import bindparam, select
 from sqlalchemy.engine import Row
 
+from trellis.db.compiled import Compiled
 from trellis.db.reads import fetch_all, fetch_one, fetch_value
 from trellis.errors import ResyncRequired
 from trellis.feed.models import FeedEntry, FeedHead
@@ -33,6 +34,19 @@ _ENTRIES = select(
     FeedEntry.payload,
     FeedEntry.created_at,
 ).order_by(FeedEntry.position)
+_BETWEEN = _ENTRIES.where(
+    FeedEntry.position > bindparam("low"), FeedEntry.position <= bindparam("high")
+).limit(bindparam("most"))
+_ALL = Compiled(_BETWEEN)
+_SEEN = Compiled(_BETWEEN.where(FeedEntry.audience.in_(bindparam("audiences", expanding=True))))
+_NEXT = Compiled(_ENTRIES.where(FeedEntry.position > bindparam("low")).limit(bindparam("most")))
+_EVENT = Compiled(
+    select(FeedEntry.event_id, FeedEntry.type, FeedEntry.payload, FeedEntry.created_at).where(
+        FeedEntry.event_id == bindparam("event_id")
+    )
+)
+_HEAD = Compiled(select(FeedHead.position))
+_TRIMMED = Compiled(select(FeedHead.trimmed))
 
 
 @dataclass(frozen=True)
@@ -53,7 +67,8 @@ def changes(cursor: int, audiences: Collection[str], limit: int = MOST) -> Chang
     newest = head()
     if cursor > newest:
         raise ResyncRequired(reason="unknown", cursor=str(newest))
-    found = _page(cursor, newest, limit, FeedEntry.audience.in_(audiences))
+    seen = fetch_all(_SEEN, low=cursor, high=newest, most=limit, audiences=list(audiences))
+    found = _changes(seen, newest, limit)
     # After the entries: some of them may have been trimmed while they were read.
     if cursor < _trimmed():
         raise ResyncRequired(reason="too_old", cursor=str(newest))
@@ -66,28 +81,26 @@ def entries_between(low: int, high: int, limit: int = MOST) -> Changes:
     What has left the feed before they came to it, by age or by a restore of the database, is told
     in the log (`feed_entries_missed`), by the positions after which and up to which it stood.
     """
-    found = _page(low, high, limit)
+    found = _changes(fetch_all(_ALL, low=low, high=high, most=limit), high, limit)
     following = found.entries[0].position if found.entries else high + 1
     if low + 1 < following and low < (trimmed := _trimmed()):
         log.warning("feed_entries_missed", after=low, until=min(trimmed, following - 1))
     return found
 
 
-def _page(low: int, high: int, limit: int, *conditions: ColumnElement[bool]) -> Changes:
-    between = _ENTRIES.where(FeedEntry.position > low, FeedEntry.position <= high, *conditions)
-    entries = fetch_all(between.limit(limit))
+def _changes(entries: Sequence[Row[Any]], high: int, limit: int) -> Changes:
     more = len(entries) == limit
     return Changes(entries, entries[-1].position if more else high, more)
 
 
 def entries_after(position: int, limit: int) -> Sequence[Row[Any]]:
     """The entries that come next after a position, whoever may see them, in order."""
-    return fetch_all(_ENTRIES.where(FeedEntry.position > position).limit(limit))
+    return fetch_all(_NEXT, low=position, most=limit)
 
 
 def head() -> int:
     """The newest position that was given."""
-    return int(fetch_value(select(FeedHead.position)) or 0)
+    return int(fetch_value(_HEAD) or 0)
 
 
 def published() -> Collection[str]:
@@ -96,13 +109,9 @@ def published() -> Collection[str]:
 
 
 def _trimmed() -> int:
-    return int(fetch_value(select(FeedHead.trimmed)) or 0)
+    return int(fetch_value(_TRIMMED) or 0)
 
 
 def event(event_id: UUID) -> Row[Any] | None:
     """Type, payload and time of one event (columns event_id, type, payload, created_at)."""
-    return fetch_one(
-        select(FeedEntry.event_id, FeedEntry.type, FeedEntry.payload, FeedEntry.created_at).where(
-            FeedEntry.event_id == event_id
-        )
-    )
+    return fetch_one(_EVENT, event_id=event_id)
