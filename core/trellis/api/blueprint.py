@@ -7,10 +7,13 @@ from functools import wraps
 from typing import Any, cast
 
 import flask_smorest
+from flask import Response, current_app
+from flask_smorest.utils import set_status_and_headers_in_response, unpack_tuple_response
 from marshmallow import Schema
 
 from trellis.api.access import access
 from trellis.api.arguments import ArgumentsParser
+from trellis.api.compiled import Encoder
 from trellis.api.declarations import V, View, declare, declared, stated
 from trellis.api.documentation import (
     arguments_in,
@@ -29,6 +32,12 @@ from trellis.api.pages import Page, next_link, page_schema
 from trellis.api.requests import Operation, body_limit
 from trellis.api.schemas import PageArguments
 from trellis.errors import DomainError
+
+
+class JSONResponse(Response):
+    """What a schema has written."""
+
+    default_mimetype = "application/json"
 
 
 class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
@@ -92,7 +101,26 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 
     def response(self, status_code: int, schema: Any = None, **options: Any) -> Callable[[V], V]:
         """State the answer; what the view returns is serialised by the schema."""
-        return cast("Callable[[V], V]", super().response(status_code, schema, **options))
+        schema = as_schema(schema) or schema
+        documented = super().response(status_code, schema, **options)
+        if not isinstance(schema, Schema):
+            return cast("Callable[[V], V]", documented)
+        encoder = Encoder(schema)
+
+        def decorator(view: V) -> V:
+            @wraps(view)
+            def encoded(*args: Any, **kwargs: Any) -> Any:
+                returned = current_app.ensure_sync(view)(*args, **kwargs)
+                body, status, headers = unpack_tuple_response(returned)
+                if isinstance(body, Response):
+                    return returned
+                response = JSONResponse(encoder.encode(body))
+                set_status_and_headers_in_response(response, status or status_code, headers)
+                return response
+
+            return cast("V", documented(encoded))
+
+        return decorator
 
     def errors(self, *possible: type[DomainError]) -> Callable[[V], V]:
         """State the domain errors of a view, besides those that its other decorators bring."""

@@ -117,6 +117,17 @@ class StrictJSON(DefaultJSONProvider):
         return strict_loads(s)
 
 
+def to_json(value: Any) -> bytes:
+    """What the application writes for a value. Raises TypeError and ValueError for what is none."""
+    return json.dumps(
+        value,
+        default=StrictJSON.default,
+        ensure_ascii=False,
+        allow_nan=False,
+        separators=(",", ":"),
+    ).encode()
+
+
 def utc_text(moment: datetime) -> str:
     """RFC 3339 in UTC: `2026-01-31T12:00:00.5Z`. Raises ValueError for a naive datetime."""
     if moment.tzinfo is None:

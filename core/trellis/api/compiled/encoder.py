@@ -1,0 +1,31 @@
+"""Answers as JSON, without marshmallow's walk and the standard library's encoder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import marshmallow
+import msgspec
+
+from trellis.api.compiled.builder import Builder
+from trellis.api.compiled.obstacles import obstacle
+from trellis.api.strict_json import to_json
+
+_write = msgspec.json.Encoder().encode
+
+
+class Encoder:
+    """Writes what a schema makes of an object, or of many when the schema says so."""
+
+    def __init__(self, schema: marshmallow.Schema) -> None:
+        self._schema = schema
+        self._builder = None if obstacle(schema) else Builder(schema)
+
+    def encode(self, value: Any) -> bytes:
+        """The same JSON as that of `schema.dump(value)`; raises what that would raise."""
+        builder = self._builder
+        if builder is None:
+            return to_json(self._schema.dump(value))
+        if self._schema.many and value is not None:
+            return _write(builder.many(value))
+        return _write(builder.one(value))
