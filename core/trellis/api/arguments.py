@@ -7,10 +7,12 @@ from itertools import islice
 from typing import Any, Never
 
 import marshmallow
-from flask import Request
+from flask import Request, request
 from webargs import missing
+from webargs.core import _UNKNOWN_DEFAULT_PARAM
 from webargs.flaskparser import FlaskParser, is_json_request
 
+from trellis.api.compiled.decoder import Decoder, body_decoder, query_decoder
 from trellis.api.strict_json import strict_loads
 from trellis.errors import (
     BadRequest,
@@ -37,16 +39,43 @@ _LOCATIONS: dict[str, Location] = {
 }
 
 
+_DECODERS = {"json": body_decoder, "query": query_decoder, "querystring": query_decoder}
+
+
 class ArgumentsParser(FlaskParser):
-    """webargs for Flask, raising domain errors."""
+    """webargs for Flask, raising domain errors; what compiled code can load does not come to it."""
+
+    def use_args(self, argmap: Any, *args: Any, location: str | None = None, **options: Any) -> Any:
+        """Compile now, so that what is wrong with a schema shows at start."""
+        _decoder(argmap, location or self.location)
+        return super().use_args(argmap, *args, location=location, **options)
+
+    def parse(
+        self,
+        argmap: Any,
+        req: Request | None = None,
+        *,
+        location: str | None = None,
+        unknown: str | None = _UNKNOWN_DEFAULT_PARAM,
+        validate: Any = None,
+        **options: Any,
+    ) -> Any:
+        """What the schema loads. Raises InvalidInput, MalformedBody and ContentTooLarge."""
+        req = request if req is None else req
+        location = location or self.location
+        decoder = _decoder(argmap, location)
+        if decoder and unknown == _UNKNOWN_DEFAULT_PARAM and validate is None:
+            loaded = decoder.load(_json_body(req) if location == "json" else req.args)
+            if loaded is not None:
+                return loaded
+        return super().parse(
+            argmap, req, location=location, unknown=unknown, validate=validate, **options
+        )
 
     def _raw_load_json(self, req: Request) -> Any:
-        body = req.get_data(cache=True) if is_json_request(req) else b""
+        body = _json_body(req)
         if not body:
             return missing
-        if req.content_length is None and len(body) == req.max_content_length:
-            # A body sent in chunks: werkzeug stops at the bound and hands out what it has.
-            raise ContentTooLarge(max_bytes=req.max_content_length)
         try:
             return strict_loads(body)
         except ValueError as fault:
@@ -61,6 +90,21 @@ class ArgumentsParser(FlaskParser):
     def handle_error(self, error: marshmallow.ValidationError, *_: Any, **__: Any) -> Never:
         """Turn marshmallow's tree of messages into a flat list, bounded by `MAX_ERRORS`."""
         raise InvalidInput(errors=islice(_field_errors(error.messages), MAX_ERRORS)) from error
+
+
+def _decoder(argmap: Any, location: str) -> Decoder | None:
+    make = _DECODERS.get(location)
+    kind = argmap if isinstance(argmap, type) else type(argmap)
+    return make(argmap) if make and issubclass(kind, marshmallow.Schema) else None
+
+
+def _json_body(req: Request) -> bytes:
+    """The body, which can be read again; empty unless it is JSON. Raises ContentTooLarge."""
+    body = req.get_data(cache=True) if is_json_request(req) else b""
+    if body and req.content_length is None and len(body) == req.max_content_length:
+        # A body sent in chunks: werkzeug stops at the bound and hands out what it has.
+        raise ContentTooLarge(max_bytes=req.max_content_length)
+    return body
 
 
 def _field_errors(messages: Any) -> Iterator[FieldError]:

@@ -1,0 +1,132 @@
+"""What loading costs by compiled code, with all its guards, against marshmallow.
+
+    python perf/micro/compiled_decoder.py                  # half a minute
+    python perf/micro/compiled_decoder.py --rounds 1000
+
+All ways run by turns in this process, ten calls each, in an order that is new each time.
+
+- body: an object of ten fields. `loads` is `schema.loads`, `strict` what a request took before:
+  strict JSON, then marshmallow. `refused` is what compiled code does in vain for a body that has a
+  key twice. Its parts: `decode` is msgspec, `function` the generated code, `guards` the looks for
+  NUL and for keys that come twice.
+- items: a list of 100 such objects.
+- query: cursor and limit of a page, by webargs with marshmallow, and compiled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import random
+import statistics
+import timeit
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask, request
+from marshmallow import fields, validate
+from webargs.flaskparser import FlaskParser
+
+from trellis.api import Schema, Timestamp
+from trellis.api.arguments import ArgumentsParser
+from trellis.api.compiled.decoder import body_decoder
+from trellis.api.schemas import PageArguments
+from trellis.api.strict_json import strict_loads
+
+
+class Measured(Schema):
+    """Ten fields of the ordinary kinds."""
+
+    id = fields.UUID(required=True)
+    title = fields.String(required=True, validate=validate.Length(min=1, max=200))
+    note = fields.String(allow_none=True)
+    kind = fields.String(validate=validate.OneOf(["photo", "film"]))
+    tags = fields.List(fields.String(validate=validate.Length(max=30)))
+    size = fields.Integer(load_default=0, validate=validate.Range(min=0))
+    ratio = fields.Float()
+    public = fields.Boolean(load_default=False)
+    taken_at = Timestamp(required=True)
+    day = fields.Date()
+
+
+class MeasuredItems(Schema):
+    """Many of them."""
+
+    items = fields.List(fields.Nested(Measured), required=True)
+
+
+_CALLS = 10
+ONE = {
+    "id": "0198c0de-7a00-7000-8000-000000000001",
+    "title": "Harbour at dawn",
+    "note": None,
+    "kind": "photo",
+    "tags": ["sea", "morning", "boats"],
+    "size": 204_800,
+    "ratio": 1.5,
+    "public": True,
+    "taken_at": "2026-01-31T06:12:00Z",
+    "day": "2026-01-31",
+}
+
+
+def _body(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def prepare(app: Flask) -> dict[str, Callable[[], Any]]:
+    """The ways, by name; what stands first in a group is what the others are compared with."""
+    schema, many = Measured(), MeasuredItems()
+    body, items = _body(ONE), _body({"items": [ONE] * 100})
+    twice = body[:-1] + b',"size":1}'
+    load, load_items = body_decoder(Measured).load, body_decoder(MeasuredItems).load
+    assert load(body) == schema.loads(body)
+    assert load(twice) is None
+    parts = inspect.getclosurevars(load).nonlocals
+    decode, function, blanks = parts["decode"], parts["load"], b" \t\n\r"
+    struct = decode(body)
+
+    def guards() -> bool:
+        return b"\\u0000" in body or body.translate(None, blanks).count(b'":') != len(ONE)
+
+    parser = ArgumentsParser()
+    app.test_request_context("/?cursor=WyIyMDI2LTAxLTMxIl0&limit=50").push()
+    assert request.args["limit"] == "50"
+
+    def page(parse: Callable[..., Any]) -> Callable[[], Any]:
+        return lambda: parse(parser, PageArguments, request, location="query")
+
+    return {
+        "body loads": lambda: schema.loads(body),
+        "body strict": lambda: schema.load(strict_loads(body)),
+        "body compiled": lambda: load(body),
+        "body refused": lambda: load(twice),
+        "body decode": lambda: decode(body),
+        "body function": lambda: function(struct),
+        "body guards": guards,
+        "items loads": lambda: many.loads(items),
+        "items strict": lambda: many.load(strict_loads(items)),
+        "items compiled": lambda: load_items(items),
+        "query webargs": page(FlaskParser.parse),
+        "query compiled": page(ArgumentsParser.parse),
+    }
+
+
+def measure(ways: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    """Median seconds of each way."""
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in random.sample(list(ways.items()), len(ways)):
+            taken[name].append(timeit.timeit(way, number=_CALLS) / _CALLS)
+    return {name: statistics.median(times[rounds // 10 :]) for name, times in taken.items()}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=200)
+    medians = measure(prepare(Flask("measured")), parser.parse_args().rounds)
+    first = {name.partition(" ")[0]: name for name in reversed(medians)}
+    for name, seconds in medians.items():
+        against = first[name.partition(" ")[0]]
+        print(f"{name:<15} {seconds * 1e6:8.2f} µs   {medians[against] / seconds:6.1f} x {against}")
