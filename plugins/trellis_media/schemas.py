@@ -45,7 +45,10 @@ class AssetSchema(Schema):
     state = fields.String(
         required=True,
         validate=validate.OneOf(["processing", "ready", "failed"]),
-        metadata={"example": "ready"},
+        metadata={
+            "description": "`ready` when the renditions are made; why it `failed`, `failure` says.",
+            "example": "ready",
+        },
     )
     failure = fields.String(
         required=True,
@@ -56,7 +59,10 @@ class AssetSchema(Schema):
     content_type = fields.String(
         required=True, metadata={"description": "Decided by content.", "example": "image/jpeg"}
     )
-    filename = fields.String(required=True, metadata={"example": "dandelions.jpg"})
+    filename = fields.String(
+        required=True,
+        metadata={"description": "As the app called it.", "example": "dandelions.jpg"},
+    )
     size = fields.Integer(
         required=True, metadata={"description": "Of the original, in bytes.", "example": 235941}
     )
@@ -83,4 +89,8 @@ class AssetSchema(Schema):
             "0198c0de-7a00-7000-8000-000000000001/content",
         },
     )
-    renditions = fields.List(fields.Nested(RenditionSchema), required=True)
+    renditions = fields.List(
+        fields.Nested(RenditionSchema),
+        required=True,
+        metadata={"description": "None until it is ready."},
+    )

@@ -151,8 +151,14 @@ class RotatedSecretSchema(NewSecretSchema, _SecretsSchema):
 class DeliveryFilterSchema(Schema):
     """Which deliveries."""
 
-    endpoint_id = fields.UUID(load_default=None)
-    state = fields.String(load_default=None, validate=validate.OneOf(STATES))
+    endpoint_id = fields.UUID(
+        load_default=None, metadata={"description": "Only what went to this endpoint."}
+    )
+    state = fields.String(
+        load_default=None,
+        validate=validate.OneOf(STATES),
+        metadata={"description": "Only deliveries in this state."},
+    )
 
 
 class DeliverySchema(Schema):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from inspect import cleandoc
 from typing import Any
 
 from marshmallow import Schema
@@ -20,6 +21,14 @@ SECURITY_SCHEME = "bearer"
 
 _BODY_LOCATIONS = ("json", "form", "files")
 _BYTES = {"type": "string", "format": "binary"}
+_ETAG = {"schema": {"type": "string"}, "description": "Changes with the content."}
+_IF_NONE_MATCH = {
+    "in": "header",
+    "name": "If-None-Match",
+    "schema": {"type": "string"},
+    "description": "ETag of what the client has; if unchanged, the answer is 304.",
+}
+_UNCHANGED = {"description": "The client has it already"}
 _RETRY = {"Retry-After": "Seconds to wait before the next try."}
 _ERROR_HEADERS: dict[int, dict[str, str]] = {
     401: {"WWW-Authenticate": "How to authenticate, and what was wrong (RFC 6750)."},
@@ -155,6 +164,26 @@ def document_body_limit(operation: dict[str, Any], most: int | None) -> None:
         body["x-max-bytes"] = most
 
 
+def document_schema(component: dict[str, Any], kind: type) -> None:
+    """Write what a schema is for: the docstring of its class, unless something is said already."""
+    text = vars(kind).get("__doc__")
+    if text:
+        component.setdefault("description", cleandoc(text))
+
+
+def document_parameters(operation: Mapping[str, Any]) -> None:
+    """Say nothing of null, which no address and no header can hold: it means to be left out."""
+    for parameter in operation.get("parameters", ()):
+        schema = parameter.get("schema", {})
+        if schema.get("default", ...) is None:
+            del schema["default"]
+        if isinstance(schema.get("type"), list):
+            types = [name for name in schema["type"] if name != "null"]
+            schema["type"] = types[0] if len(types) == 1 else types
+        if "enum" in schema:
+            schema["enum"] = [value for value in schema["enum"] if value is not None]
+
+
 def document_idempotency(operation: dict[str, Any]) -> None:
     """Write the header that every unsafe operation takes."""
     operation.setdefault("parameters", []).append(
@@ -168,6 +197,13 @@ def document_idempotency(operation: dict[str, Any]) -> None:
     )
 
 
+def document_etag(operation: dict[str, Any]) -> None:
+    """Write that what the client holds is not sent again."""
+    operation.setdefault("parameters", []).append(_IF_NONE_MATCH)
+    operation["responses"][200].setdefault("headers", {})["ETag"] = _ETAG
+    operation["responses"][304] = _UNCHANGED
+
+
 def document_blob(operation: dict[str, Any], content_type: str) -> None:
     """Write what `blob_response` does: whole, part, and unchanged."""
     content = {content_type: {"schema": _BYTES}}
@@ -176,19 +212,14 @@ def document_blob(operation: dict[str, Any], content_type: str) -> None:
         for name, description in (
             ("Range", "One range of bytes; several are answered with the whole."),
             ("If-Range", "ETag of the part that the client has; if it changed, the whole is sent."),
-            ("If-None-Match", "ETag of what the client has; if unchanged, the answer is 304."),
         )
     )
-    headers = {
-        name: {"schema": {"type": "string"}, "description": description}
-        for name, description in (
-            ("ETag", "Changes with the content."),
-            ("Content-Disposition", "Carries the file name."),
-        )
-    }
+    operation["parameters"].append(_IF_NONE_MATCH)
+    name = {"schema": {"type": "string"}, "description": "Carries the file name."}
+    headers = {"ETag": _ETAG, "Content-Disposition": name}
     ranged = {"Content-Range": {"schema": {"type": "string"}, "description": "Which part it is."}}
     operation["responses"] |= {
         200: {"description": "The whole", "content": content, "headers": headers},
         206: {"description": "The part asked for", "content": content, "headers": headers | ranged},
-        304: {"description": "The client has it already"},
+        304: _UNCHANGED,
     }

@@ -20,7 +20,13 @@ from werkzeug import Response
 from trellis.api.access import access
 from trellis.api.blueprint import Blueprint
 from trellis.api.declarations import View, declared
-from trellis.api.documentation import SECURITY_SCHEME, document_body_limit, error_response
+from trellis.api.documentation import (
+    SECURITY_SCHEME,
+    document_body_limit,
+    document_parameters,
+    document_schema,
+    error_response,
+)
 from trellis.api.evolution import list_error_codes, open_answers
 from trellis.api.problems import CORE_ERRORS, MEDIA_TYPE
 from trellis.api.requests import EXTENSION, Operation
@@ -133,12 +139,15 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
     def document(self) -> dict[str, Any]:
         """The document as plain data."""
         document: dict[str, Any] = deepcopy(self.spec.to_dict())
+        for name, kind in self._schema_names.items():
+            document_schema(document["components"]["schemas"].get(name, {}), kind)
         list_error_codes(document, self.errors)
         open_answers(document)
         with self._app.app_context():  # in which settings, and so limits, are found
             for item in document["paths"].values():
-                for operation in item.values():
-                    if isinstance(operation, dict) and "requestBody" in operation:
+                for operation in (one for one in item.values() if isinstance(one, dict)):
+                    document_parameters(operation)
+                    if "requestBody" in operation:
                         document_body_limit(operation, self._body_limit(operation["operationId"]))
         return document
 

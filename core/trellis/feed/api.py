@@ -33,15 +33,32 @@ class ChangeSchema(Schema):
     """One change, as the stream tells it."""
 
     id = fields.UUID(required=True, attribute="event_id")
-    type = fields.String(required=True, metadata={"example": "media.asset_ready/1"})
-    resource = fields.String(required=True, metadata={"example": "asset"})
+    type = fields.String(
+        required=True,
+        metadata={
+            "description": "What happened, with a version.",
+            "example": "media.asset_ready/1",
+        },
+    )
+    resource = fields.String(
+        required=True, metadata={"description": "The kind of thing.", "example": "asset"}
+    )
     resource_id = fields.String(
         required=True, metadata={"example": "0198c0de-7a00-7000-8000-000000000001"}
     )
     operation = fields.String(
-        required=True, validate=validate.OneOf(["created", "updated", "deleted"])
+        required=True,
+        validate=validate.OneOf(["created", "updated", "deleted"]),
+        metadata={"description": "What became of the thing."},
     )
-    payload = fields.Dict(keys=fields.String(), required=True, metadata={"example": {}})
+    payload = fields.Dict(
+        keys=fields.String(),
+        required=True,
+        metadata={
+            "description": "Ids and plain values; which ones, the type says.",
+            "example": {},
+        },
+    )
     created_at = Timestamp(required=True)
 
 

@@ -48,9 +48,16 @@ class JobDetailSchema(JobSchema):
 class JobFilterSchema(Schema):
     """Which jobs."""
 
-    state = fields.String(validate=validate.OneOf(operate.STATES))
-    task = fields.String(validate=validate.Length(max=120))
-    queue = fields.String(validate=validate.OneOf(QUEUES))
+    state = fields.String(
+        validate=validate.OneOf(operate.STATES),
+        metadata={"description": "Only jobs in this state; `dead` ones are not tried again."},
+    )
+    task = fields.String(
+        validate=validate.Length(max=120), metadata={"description": "Only jobs of this task."}
+    )
+    queue = fields.String(
+        validate=validate.OneOf(QUEUES), metadata={"description": "Only jobs of this class."}
+    )
 
 
 class DeadJobsSchema(Schema):

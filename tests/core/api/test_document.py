@@ -28,7 +28,15 @@ class PartSchema(Schema):
     parts = fields.List(fields.Nested(lambda: PartSchema()))  # noqa: PLW0108 - not there yet
 
 
+class NameSchema(Schema):
+    """Only a name."""
+
+    name = fields.String(required=True)
+
+
 class ThingSchema(Schema):
+    """Something that is kept."""
+
     id = fields.UUID(dump_only=True)
     name = fields.String(required=True, metadata={"example": "Lamp"})
     password = fields.String(load_only=True)
@@ -87,6 +95,14 @@ def routes() -> Blueprint:
         """Show a thing."""
         return {}
 
+    @things.put("/things/<uuid:thing_id>")
+    @things.access(user=True)
+    @things.body_limit(lambda: 77)
+    @things.arguments(NameSchema)
+    @things.response(204)
+    def rename(body: dict[str, Any], thing_id: Any) -> None:
+        """Rename a thing."""
+
     @things.get("/things/<uuid:thing_id>/content")
     @things.blob("image/*")
     @things.errors(NotFound)
@@ -128,6 +144,7 @@ def test_document_is_valid(document: dict[str, Any]) -> None:
         "CoreFieldError",
         "CoreProblem",
         "ErrorCode",
+        "TestsName",
         "TestsPart",
         "TestsThing",
         "TestsThingPage",
@@ -153,6 +170,7 @@ def test_every_operation_is_complete(document: dict[str, Any]) -> None:
         "things_get_things",
         "things_post_things",
         "things_show_thing",
+        "things_rename",
         "things_download",
         "things_metadata",
     }
@@ -193,6 +211,39 @@ def test_access_and_errors_write_themselves(
 def test_needed_permission_is_told(document: dict[str, Any]) -> None:
     description = document["paths"]["/v1/things/things"]["post"]["description"]
     assert description == "It is new.\n\nNeeds the permission `things.write`."
+
+
+def test_a_schema_says_what_it_is_for(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    assert schemas["TestsThing"]["description"] == "Something that is kept."
+    assert "description" not in schemas["TestsPart"], "its class has no docstring"
+
+
+def test_a_parameter_is_left_out_and_never_null(document: dict[str, Any]) -> None:
+    parameters = document["paths"]["/v1/things/things"]["get"]["parameters"]
+    [cursor] = [one["schema"] for one in parameters if one["name"] == "cursor"]
+    assert cursor["type"] == "string"
+    assert "default" not in cursor
+
+
+def test_limits_of_bodies_are_told_to_people_and_programs(document: dict[str, Any]) -> None:
+    body = document["paths"]["/v1/things/things"]["post"]["requestBody"]
+    assert (body["x-max-bytes"], body["description"]) == (10_000, "At most 10000 bytes.")
+    body = document["paths"]["/v1/things/things/{thing_id}"]["put"]["requestBody"]
+    assert (body["x-max-bytes"], body["description"]) == (77, "At most 77 bytes.")
+
+
+def test_answers_may_grow_and_requests_are_closed(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    for answered in ("TestsThing", "TestsPart", "TestsThingPage"):
+        assert "additionalProperties" not in schemas[answered], answered
+    assert schemas["TestsName"]["additionalProperties"] is False
+    assert "enum" not in schemas["ErrorCode"]
+
+
+def test_headers_of_refusals_are_told(document: dict[str, Any]) -> None:
+    responses = document["components"]["responses"]
+    assert set(responses["Unauthenticated"]["headers"]) == {"WWW-Authenticate"}
 
 
 def test_documented_errors_are_problems(document: dict[str, Any]) -> None:

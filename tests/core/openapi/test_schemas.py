@@ -72,6 +72,10 @@ NARROWER: dict[str, tuple[Any, Any]] = {
         {"type": "object", "additionalProperties": TEXT},
         {"type": "object", "additionalProperties": TEXT | {"maxLength": 2}},
     ),
+    "a field required in a part": (
+        {"allOf": [thing(("a",), a=TEXT), thing(b=TEXT)]},
+        {"allOf": [thing(("a",), a=TEXT), thing(("b",), b=TEXT)]},
+    ),
     "all of more": (TEXT, {"allOf": [TEXT, {"maxLength": 3}]}),
 }
 
@@ -93,6 +97,7 @@ SAME: dict[str, tuple[Any, Any]] = {
     "all of one": (TEXT | {"maxLength": 3}, {"allOf": [{"maxLength": 3}, TEXT]}),
     "constant": ({"const": "a"}, {"enum": ["a"]}),
     "anything": ({}, True),
+    "whole numbers": ({"type": "integer"}, {"allOf": [NUMBER, {"type": "integer"}]}),
     "order of alternatives": (
         {"anyOf": [TEXT, NUMBER, thing(a=TEXT), thing(b=TEXT)]},
         {"anyOf": [thing(b=TEXT), NUMBER, thing(a=TEXT), TEXT]},

@@ -18,15 +18,20 @@ _JSON = "application/json"
 
 
 def faults(document: dict[str, Any]) -> list[str]:
-    """A sentence for each fault. Rules of the house are held against a valid document only."""
+    """A sentence for each fault. Our own rules are held against a valid document only."""
     found = [
         f"/{'/'.join(map(str, error.absolute_path))}: {error.message[:200]}"
         for error in OpenAPIV31SpecValidator(document).iter_errors()
     ]
-    return sorted(found) or list(_of_the_house(Node(document, "", document)))
+    return sorted(found) or broken_rules(document)
 
 
-def _of_the_house(document: Node) -> Iterator[str]:
+def broken_rules(document: dict[str, Any]) -> list[str]:
+    """A sentence for each of our own rules that an operation of a valid document does not keep."""
+    return list(_broken_rules(Node(document, "", document)))
+
+
+def _broken_rules(document: Node) -> Iterator[str]:
     tags = {tag["name"] for tag in document.get("tags", [])}
     for path, item in document.members("paths").items():
         for method, operation in item.children():
