@@ -14,6 +14,7 @@ from marshmallow import Schema
 from trellis.api.access import access
 from trellis.api.arguments import ArgumentsParser
 from trellis.api.compiled import Encoder
+from trellis.api.conditional import unless_held
 from trellis.api.declarations import V, View, declare, declared, stated
 from trellis.api.documentation import (
     arguments_in,
@@ -22,6 +23,7 @@ from trellis.api.documentation import (
     document_access,
     document_blob,
     document_errors,
+    document_etag,
     document_idempotency,
     fill_examples,
     operation_id,
@@ -116,9 +118,9 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
                     return returned
                 response = JSONResponse(encoder.encode(body))
                 set_status_and_headers_in_response(response, status or status_code, headers)
-                return response
+                return unless_held(response)
 
-            return cast("V", documented(encoded))
+            return cast("V", documented(declare(encoded, etag=True)))
 
         return decorator
 
@@ -208,6 +210,8 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
             text["description"] = "\n\n".join(filter(None, [text.get("description"), sentence]))
         if content_type := declared(view, method.upper(), "blob"):
             document_blob(doc, content_type)
+        elif method.upper() == "GET" and declared(view, "GET", "etag"):
+            document_etag(doc)
         if method.upper() not in SAFE_METHODS:
             document_idempotency(doc)
         document_errors(doc, doc_info["errors"])

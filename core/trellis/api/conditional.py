@@ -1,7 +1,8 @@
-"""Bytes as a response: strong ETags, 304, and single ranges (RFC 9110, sections 13 and 14)."""
+"""What a client may hold already: strong ETags, 304, and ranges (RFC 9110, sections 13, 14)."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -66,6 +67,25 @@ def blob_response(
     response.content_length = end - start
     if request.method != "HEAD" and end > start:
         response.response = opener(start, end)
+    return response
+
+
+def unless_held(response: Response) -> Response:
+    """Give what GET is answered with its ETag, and 304 in its place to whoever holds it already.
+
+    What may be stored nowhere gets none.
+    """
+    if (
+        request.method in ("GET", "HEAD")
+        and response.status_code == 200
+        and not response.cache_control.no_store
+    ):
+        etag = hashlib.blake2b(response.get_data(), digest_size=16).hexdigest()
+        response.headers["ETag"] = quote_etag(etag)
+        if _is_unchanged(etag, None):
+            response.status_code = 304
+            response.set_data(b"")
+            del response.headers["Content-Type"], response.headers["Content-Length"]
     return response
 
 

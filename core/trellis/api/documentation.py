@@ -200,7 +200,7 @@ def document_idempotency(operation: dict[str, Any]) -> None:
 def document_etag(operation: dict[str, Any]) -> None:
     """Write that what the client holds is not sent again."""
     operation.setdefault("parameters", []).append(_IF_NONE_MATCH)
-    operation["responses"][200].setdefault("headers", {})["ETag"] = _ETAG
+    operation["responses"].get(200, {}).setdefault("headers", {})["ETag"] = _ETAG
     operation["responses"][304] = _UNCHANGED
 
 

@@ -124,7 +124,8 @@ def any_field(draw: st.DrawFn, depth: int) -> tuple[Callable[..., Any], st.Searc
         many = composed == 2
         values = st.lists(objects, max_size=3) if many else objects
         return lambda **o: fields.Nested(schema, many=many, **o), values
-    return draw(st.sampled_from(KINDS))
+    make, values = draw(st.sampled_from(KINDS))
+    return make, values
 
 
 @st.composite
@@ -148,7 +149,8 @@ def any_schema(
         declared[name] = make(**options)
         values[options.get("attribute", name)] = st.one_of(of_kind, of_kind, of_kind, ODD)
     base = draw(st.sampled_from([Schema, Schema, marshmallow.Schema]))
-    shape = draw(st.sampled_from([dict, OrderedDict, Indexed, _object, _row]))
+    shapes: list[Callable[[dict[str, Any]], Any]] = [dict, OrderedDict, Indexed, _object, _row]
+    shape = draw(st.sampled_from(shapes))
     held = st.fixed_dictionaries({}, optional=values).map(shape)
     return type("Generated", (base,), declared), held
 
@@ -166,11 +168,12 @@ def _row(values: dict[str, Any]) -> Any:
 def schema_and_value(draw: st.DrawFn) -> tuple[marshmallow.Schema, Any]:
     schema, objects = draw(any_schema(depth=2))
     names = sorted(schema._declared_fields)
-    options: dict[str, Any] = {"many": draw(st.booleans())}
+    many = draw(st.booleans())
+    options: dict[str, Any] = {"many": many}
     if names and draw(st.booleans()):
         part = draw(st.sets(st.sampled_from(names), min_size=1))
         options[draw(st.sampled_from(["only", "exclude"]))] = part
-    value = draw(st.lists(objects, max_size=3) if options["many"] else objects)
+    value: Any = draw(st.lists(objects, max_size=3)) if many else draw(objects)
     return schema(**options), draw(st.sampled_from([value, value, value, None]))
 
 
