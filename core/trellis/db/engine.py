@@ -77,7 +77,6 @@ def _postgresql(core: Settings) -> dict[str, Any]:
         "max_overflow": 0,
         "pool_timeout": _POOL_SECONDS,
         "pool_recycle": 1800,
-        "skip_autocommit_rollback": True,
         "connect_args": {
             "connect_timeout": 3,
             "application_name": "trellis",

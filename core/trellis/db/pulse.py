@@ -74,12 +74,18 @@ class _Connection(psycopg.Connection[Any]):
     pulse: Pulse
     another: Callable[[], _Connection]
 
+    # Each read needs these, and while nothing goes on the driver's own do as little in ten times as
+    # long. What goes on, it refuses or ends.
+
     def set_autocommit(self, value: bool) -> None:
-        """The driver's own takes ten times as long, and each read needs it twice."""
         if self.pgconn.transaction_status == TransactionStatus.IDLE:
             self._autocommit = value
         else:
-            super().set_autocommit(value)  # raises, by what goes on
+            super().set_autocommit(value)
+
+    def rollback(self) -> None:
+        if self.pgconn.transaction_status != TransactionStatus.IDLE:
+            super().rollback()
 
     def wait(self, gen: PQGen[RV], *arguments: Any, **options: Any) -> RV:
         return super().wait(self.pulse.watched(self, gen), *arguments, **options)
