@@ -61,10 +61,12 @@ def _number(field: Any) -> Rule | None:
 
 
 def _boolean(field: Any) -> Rule | None:
-    words = dict.fromkeys(field.falsy, False) | dict.fromkeys(field.truthy, True)
-    if not field.truthy or words.get(True) is not True or words.get(False) is not False:
+    if not field.truthy:
         return None
-    return Rule(bool, text="{u}[{v}]", uses=words)
+    words = dict.fromkeys(field.falsy, False) | dict.fromkeys(field.truthy, True)
+    if words.get(True) is True and words.get(False) is False:
+        return Rule(bool, text="{u}[{v}]", uses=words)
+    return Rule(str, "{u}[{v}]", "{u}[{v}]", uses=words)
 
 
 def _enum(field: Any) -> Rule | None:

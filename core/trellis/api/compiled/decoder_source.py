@@ -70,9 +70,12 @@ class Source:
 
         def member(field: Field, key: str, v: str) -> _Found:
             if key in several:
-                found = f"args.getlist({key!r}) if {key!r} in args else None"
-                return found, "None", self._by_marshmallow(field, v, schema.partial)
-            return f"args.get({key!r})", "None", self._text(field, v, key, schema.partial)
+                value = f"args.getlist({key!r})"
+                lines = self._by_marshmallow(field, v, schema.partial)
+            else:
+                value = f"args[{key!r}]"  # not `get`, to which a missing key is a slow surprise
+                lines = self._text(field, v, key, schema.partial)
+            return f"{value} if {key!r} in args else None", "None", lines
 
         lines = ["v = {}", *self._members(schema, "v", schema.partial, member)]
         lines += [*self._hooks(schema, "v", schema.partial, EXCLUDE), "return v"]

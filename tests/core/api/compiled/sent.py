@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import marshmallow
@@ -35,14 +35,16 @@ def options(draw: Draw, validators: tuple[Any, ...], default: Any) -> dict[str, 
 
 
 @st.composite
-def members(draw: Draw, depth: int) -> tuple[fields.Field[Any], st.SearchStrategy[Any]]:
+def members(
+    draw: Draw, depth: int, forms: Sequence[str]
+) -> tuple[fields.Field[Any], st.SearchStrategy[Any]]:
     """A field, and what is often sent for it."""
-    form = draw(st.sampled_from(["one", "one", "list", "nested"])) if depth else "one"
+    form = draw(st.sampled_from(forms)) if depth else "one"
     if form == "one":
         kind, values, validators, default = draw(st.sampled_from(KINDS))
         return kind(**draw(options(validators, default))), values
     if form == "list":
-        inner, values = draw(members(depth - 1))
+        inner, values = draw(members(depth - 1, forms))
         return fields.List(inner, **draw(options(LENGTHS, list))), st.lists(values, max_size=3)
     many = draw(st.booleans())
     schema, values = draw(schemas(depth - 1))
@@ -58,14 +60,14 @@ keys = st.sampled_from(["a", "b", "a b", "é", "", 'q"', "x:y", "k\\", "_"])
 
 @st.composite
 def schemas(
-    draw: Draw, depth: int = 2, hooks: bool = True
+    draw: Draw, depth: int = 2, forms: Sequence[str] = ("one", "one", "list", "nested")
 ) -> tuple[marshmallow.Schema, st.SearchStrategy[Any]]:
     """A schema, and what is often sent for it."""
     made: dict[str, Any] = {}
     always: dict[str, st.SearchStrategy[Any]] = {}
     often: dict[str, st.SearchStrategy[Any]] = {}
     for name in draw(st.lists(st.sampled_from("abcde"), unique=True, max_size=4)):
-        field, values = draw(members(depth))
+        field, values = draw(members(depth, forms))
         if draw(st.integers(0, 3)) == 0:
             field.data_key = draw(keys)
         if draw(st.integers(0, 5)) == 0:
@@ -73,7 +75,7 @@ def schemas(
         made[name] = field
         place = always if field.required else often
         place[name if field.data_key is None else field.data_key] = values
-    if hooks and draw(st.integers(0, 4)) == 0:
+    if draw(st.integers(0, 4)) == 0:
         made["hook"] = draw(st.sampled_from(HOOKS))
     kind = marshmallow.Schema.from_dict(made, name="Drawn")
     schema = kind(

@@ -57,8 +57,8 @@ def test_bodies_load_the_same_or_not_at_all(examples: int) -> None:
         compare(seen, decoder, decoder.load(body), slow, usual)
 
     check()
-    assert seen["good"] > examples * 0.1
-    assert seen["taken"] > seen["good"] * 0.6
+    assert seen["good"] > examples * 0.05
+    assert seen["taken"] > seen["good"] * 0.5
 
 
 @pytest.mark.parametrize("examples", EXAMPLES)
@@ -68,7 +68,7 @@ def test_queries_load_the_same_or_not_at_all(examples: int) -> None:
     @settings(deadline=None, max_examples=examples)
     @given(st.data())
     def check(data: st.DataObject) -> None:
-        schema, values = data.draw(schemas(depth=1))
+        schema, values = data.draw(schemas(depth=1, forms=["one", "one", "list"]))
         sent = MultiDict(as_parameters(data.draw(values)))
         usual = data.draw(st.booleans())
         if not usual:
@@ -79,8 +79,8 @@ def test_queries_load_the_same_or_not_at_all(examples: int) -> None:
         compare(seen, decoder, decoder.load(sent), slow, usual)
 
     check()
-    assert seen["good"] > examples * 0.1
-    assert seen["taken"] > seen["good"] * 0.9
+    assert seen["good"] > examples * 0.05
+    assert seen["taken"] > seen["good"] * 0.5
 
 
 def as_parameters(values: dict[str, Any]) -> list[tuple[str, str]]:
