@@ -60,6 +60,8 @@ class Plan:
     """Key among the driver's parameters, name of the caller's argument, conversion."""
     fixed: Mapping[str, Any]
     """What the statement itself holds, converted."""
+    expands: bool
+    """Whether the text depends on the parameters."""
     make: Callable[[Any], Found]
     binary: bool
 
@@ -104,7 +106,7 @@ class Plan:
         if parameters.keys() != self.names:
             raise TypeError(f"it takes {sorted(self.names)}, not {sorted(parameters)}")
         compiled = self.compiled
-        if compiled.post_compile_params or compiled.literal_execute_params:
+        if self.expands:
             return self._expanded(parameters)
         values = dict(self.fixed)
         for key, name, process in self.given:
@@ -136,13 +138,14 @@ def _made(
     result: CursorResult[*tuple[Any, ...]],
 ) -> Plan:
     conversions = compiled._bind_processors
+    late = compiled.post_compile_params | compiled.literal_execute_params
     given: list[tuple[str, str, _Process | None]] = []
     fixed: dict[str, Any] = {}
     for parameter, key in compiled.bind_names.items():
         process: Any = conversions.get(key)
         if parameter.required:
             given.append((key, parameter.key, process))
-        else:
+        elif parameter not in late:
             value = parameter.effective_value
             fixed[key] = process(value) if process is not None else value
     metadata = result._metadata
@@ -161,6 +164,7 @@ def _made(
         frozenset(name for _, name, _ in given),
         given,
         fixed,
+        bool(late),
         partial(Row, metadata, processors, metadata._key_to_index),
         codes <= _THE_SAME_IN_BINARY,
     )

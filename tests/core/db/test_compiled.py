@@ -30,6 +30,7 @@ from sqlalchemy import (
     insert,
     select,
     text,
+    tuple_,
 )
 from sqlalchemy.exc import IntegrityError
 
@@ -200,6 +201,21 @@ def test_lists_of_values(ids: list[int]) -> None:
         for part in (some, some[:1], []):
             asked: dict[str, Any] = {"ids": part, "not_id": made[4]}
             assert told(fetch_all(compiled, **asked)) == told(by_session(statement, **asked))
+
+
+def test_lists_of_values_that_the_statement_holds() -> None:
+    made = erasures(4)
+    statement = select(Erasure.id).where(
+        Erasure.id.in_(made[:3]),
+        Erasure.requested_at.not_in([TIMES[0], TIMES[2]]),
+        tuple_(Erasure.id, Erasure.requested_at).in_(bindparam("pairs", expanding=True)),
+    )
+    compiled = Compiled(statement.order_by(Erasure.id))
+    for numbers in ([0], [1, 2], [1, 3]):
+        pairs = [(made[number], TIMES[1]) for number in numbers]
+        for _ in range(2):
+            found = [row.id for row in fetch_all(compiled, pairs=pairs)]
+            assert found == [made[number] for number in numbers if number < 3]
 
 
 @pytest.mark.parametrize("limit", [0, 1, 4, 9])
