@@ -166,6 +166,18 @@ def test_config_show_tells_every_setting_with_its_source_and_no_secret(
         assert secret not in told
 
 
+def test_api_report_tells_what_is_compiled_and_what_is_not(run: Run) -> None:
+    lines = run("api", "report").stdout.splitlines()
+    told = {name: lines[lines.index(name) + 1 :] for name in lines if not name.startswith(" ")}
+    assert told["media_list_assets"][:2] == ["  query    compiled", "  200      compiled"]
+    assert told["media_upload_asset"][0] == "  files    marshmallow: read from files"
+    assert told["core_get_job"][:3] == [
+        "  200      compiled, but for",
+        "           /priority  Function makes its value by itself",
+        "           /arguments  no rule for Dict as it is set",
+    ]
+
+
 def test_openapi_export_prints_the_whole_document(run: Run) -> None:
     document = json.loads(run("openapi", "export").stdout)
     validate(document)

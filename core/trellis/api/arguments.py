@@ -47,7 +47,7 @@ class ArgumentsParser(FlaskParser):
 
     def use_args(self, argmap: Any, *args: Any, location: str | None = None, **options: Any) -> Any:
         """Compile now, so that what is wrong with a schema shows at start."""
-        _decoder(argmap, location or self.location)
+        decoder_of(argmap, location or self.location)
         return super().use_args(argmap, *args, location=location, **options)
 
     def parse(
@@ -63,7 +63,7 @@ class ArgumentsParser(FlaskParser):
         """What the schema loads. Raises InvalidInput, MalformedBody and ContentTooLarge."""
         req = request if req is None else req
         location = location or self.location
-        decoder = _decoder(argmap, location)
+        decoder = decoder_of(argmap, location)
         if decoder and unknown == _UNKNOWN_DEFAULT_PARAM and validate is None:
             loaded = decoder.load(_json_body(req) if location == "json" else req.args)
             if loaded is not None:
@@ -92,7 +92,8 @@ class ArgumentsParser(FlaskParser):
         raise InvalidInput(errors=islice(_field_errors(error.messages), MAX_ERRORS)) from error
 
 
-def _decoder(argmap: Any, location: str) -> Decoder | None:
+def decoder_of(argmap: Any, location: str) -> Decoder | None:
+    """What loads for a schema before marshmallow is asked; None where nothing is compiled."""
     make = _DECODERS.get(location)
     kind = argmap if isinstance(argmap, type) else type(argmap)
     return make(argmap) if make and issubclass(kind, marshmallow.Schema) else None

@@ -175,10 +175,16 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
             body.get("content_type") or self.DEFAULT_LOCATION_CONTENT_TYPE_MAPPING[body["in"]]
             for body in body_arguments(doc)
         )
+        answers = doc.get("response", {}).get("responses", {})
+        schemas = (
+            *((one["in"], one["schema"]) for one in doc.get("arguments", {}).get("parameters", [])),
+            *((str(status), one.get("schema")) for status in answers for one in answers[status]),
+        )
+        known = doc["operation_id"], schemas, content_types
         if not self.url_prefix.startswith("/v1/"):
-            return Operation(content_types)
+            return Operation(*known)
         return Operation(
-            content_types,
+            *known,
             frozenset(
                 field.data_key or name
                 for argument in arguments_in(doc, "query", "querystring")

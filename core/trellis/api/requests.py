@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from flask import current_app, request
 
@@ -24,8 +24,13 @@ EXTENSION = "trellis.api"
 
 @dataclass(frozen=True)
 class Operation:
-    """What one operation takes. `query` is None where unknown parameters are ignored."""
+    """What one operation takes. `query` is None where unknown parameters are ignored.
 
+    `schemas` are those of its input, by where it is read, and of its answers, by status.
+    """
+
+    operation_id: str
+    schemas: tuple[tuple[str, Any], ...]
     content_types: tuple[str, ...] = ()
     query: frozenset[str] | None = None
 

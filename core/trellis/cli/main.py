@@ -31,6 +31,7 @@ _COMMANDS = {
     "config": "trellis.cli.config",
     "storage": "trellis.cli.storage",
     "openapi": "trellis.cli.openapi",
+    "api": "trellis.cli.api",
 }
 _PROCESSES = ("trellis.cli.processes", "trellis.cli.serve")
 GROUP = "trellis.commands"

@@ -170,9 +170,11 @@ def schema_and_value(draw: st.DrawFn) -> tuple[marshmallow.Schema, Any]:
     names = sorted(schema._declared_fields)
     many = draw(st.booleans())
     options: dict[str, Any] = {"many": many}
-    if names and draw(st.booleans()):
+    narrowed: bool = draw(st.booleans())
+    if names and narrowed:
         part = draw(st.sets(st.sampled_from(names), min_size=1))
-        options[draw(st.sampled_from(["only", "exclude"]))] = part
+        how: str = draw(st.sampled_from(["only", "exclude"]))
+        options[how] = part
     value: Any = draw(st.lists(objects, max_size=3)) if many else draw(objects)
     return schema(**options), draw(st.sampled_from([value, value, value, None]))
 
