@@ -176,7 +176,7 @@ def _merged(left: Mapping[str, Node], right: Mapping[str, Node]) -> dict[str, No
     for key in left.keys() & right.keys() - ANNOTATIONS:
         ours, theirs = left[key], right[key]
         if key == "required":
-            merged[key] = replace(ours, value=[*ours.value, *theirs.value])
+            merged[key] = replace(ours, value=[*ours.strings(), *theirs.strings()])
         elif not same(ours, theirs):
             merged = _beside(merged, ours, theirs)
     return merged
@@ -192,7 +192,8 @@ def _with_values_of_its_type(one: Alternative) -> Alternative | None:
     stated = one.keywords.get("enum") or one.keywords.get("const")
     if stated is None:
         return one
-    values = stated.value if "enum" in one.keywords else [stated.value]
+    many = "enum" in one.keywords
+    values = [node.value for node in stated.elements()] if many else [stated.value]
     kept = [value for value in values if one.type is None or _fits(value, one.type)]
     if not kept:
         return None

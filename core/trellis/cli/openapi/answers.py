@@ -9,6 +9,7 @@ from trellis.cli.openapi.schemas import SchemaComparison, compare_media
 
 # Only who sends `Range` or `If-None-Match` is answered so.
 _ASKED_FOR = frozenset({"206", "304"})
+_NOTES = frozenset({"description", "deprecated"})
 
 
 def compare_answers(changes: Changes, old: Node, new: Node, operation: str) -> None:
@@ -67,7 +68,8 @@ def _compare_headers(changes: Changes, comparison: SchemaComparison, old: Node, 
         if header.get("required") is True and there.get("required") is not True:
             words = f"the header `{name}` may be missing now"
             changes.add(Verdict.BREAKING, there.pointer, words, operation)
-        compare_media(changes, comparison, _about(header), _about(there))
+        compare_media(changes, comparison, *(_written(one) for one in (header, there)))
+        changes.rest(header, there, {*_keys(header), *_keys(there)} - _NOTES, _NOTES, operation)
     for name, header in after.items():
         if name not in before:
             changes.add(
@@ -75,11 +77,14 @@ def _compare_headers(changes: Changes, comparison: SchemaComparison, old: Node, 
             )
 
 
-def _about(header: Node) -> Node:
+def _written(header: Node) -> Node:
     """Its schema, and whatever else says how it is written."""
-    words = {"description", "required", "deprecated"}
-    shown = {key: node.value for key, node in header.children() if key not in words}
+    shown = {key: header.get(key) for key in _keys(header) - _NOTES - {"required"}}
     return Node(header.root, header.pointer, shown)
+
+
+def _keys(node: Node) -> set[str]:
+    return {key for key, _ in node.children()}
 
 
 def _compare_codes(

@@ -62,12 +62,17 @@ class Node:
             raise BadDocument(f"{self.pointer}: not a list")
         return (self.at(index, value) for index, value in enumerate(self.value))
 
+    def strings(self) -> list[str]:
+        """The strings in a list."""
+        found = self.value
+        if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+            raise BadDocument(f"{self.pointer}: not a list of strings")
+        return found
+
     def names(self, key: str) -> list[str]:
         """The strings in a list that is a member; none when it is not there."""
-        found = self.get(key, [])
-        if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
-            raise BadDocument(f"{self.pointer}/{key}: not a list of strings")
-        return found
+        child = self.child(key)
+        return child.strings() if child else []
 
     @property
     def reference(self) -> str | None:

@@ -156,9 +156,8 @@ class SchemaComparison:
 
     def _required(self, one: Alternative) -> list[str]:
         node = one.keywords.get("required")
-        names = [name.value for name in node.elements()] if node else []
         hidden = one.properties.keys() - self._shown(one).keys()
-        return [str(name) for name in names if name not in hidden]
+        return [name for name in node.strings() if name not in hidden] if node else []
 
 
 def compare_media(changes: Changes, comparison: SchemaComparison, old: Node, new: Node) -> None:

@@ -123,7 +123,7 @@ def _extensible_enum(report: Report, old: Alternative, new: Alternative) -> None
 
 
 def _format(report: Report, old: Alternative, new: Alternative) -> None:
-    before, after = (_value(one, "format") for one in (old, new))
+    before, after = (_string(one, "format") for one in (old, new))
     if before == after:
         return
     pointer = changed_at(old, new, "format")
@@ -138,7 +138,7 @@ def _format(report: Report, old: Alternative, new: Alternative) -> None:
 
 
 def _pattern(report: Report, old: Alternative, new: Alternative) -> None:
-    before, after = (_value(one, "pattern") for one in (old, new))
+    before, after = (_string(one, "pattern") for one in (old, new))
     if before == after:
         return
     pointer = changed_at(old, new, "pattern")
@@ -187,6 +187,13 @@ def _node(one: Alternative, keyword: str) -> Node | None:
 def _value(one: Alternative, keyword: str) -> Any:
     node = _node(one, keyword)
     return node.value if node else None
+
+
+def _string(one: Alternative, keyword: str) -> str | None:
+    value = _value(one, keyword)
+    if value is not None and not isinstance(value, str):
+        raise BadDocument(f"{one.keywords[keyword].pointer}: not a string")
+    return value
 
 
 def _text(one: Alternative, keyword: str) -> str | None:
