@@ -41,7 +41,8 @@ class Obstacle(Exception):
 class _Place:
     path: str
     partial: Partial
-    room: int  # how many containers may nest in this place
+    room: int = MAX_DEPTH  # how many containers may nest in this place
+    within: tuple[type, ...] = ()
 
     def inside(self, key: str) -> _Place:
         return replace(self, path=f"{self.path}/{key}", room=self.room - 1)
@@ -54,12 +55,10 @@ class Source:
         self.reasons: Reasons = []
         self._names: dict[str, Any] = {"UNSET": msgspec.UNSET, "missing": _MISSING, "weigh": weigh}
         self._numbers = count()
-        self._within: list[type] = []
 
     def body(self, schema: marshmallow.Schema) -> tuple[Any, Callable[[Any], Any]]:
         """What msgspec decodes bodies as, and the function for that. Raises Obstacle."""
-        place = _Place("", schema.partial, MAX_DEPTH)
-        kind, lines = self._object(schema, "v", place, schema.unknown)
+        kind, lines = self._object(schema, "v", _Place("", schema.partial), schema.unknown)
         lines = ["n = 0", *lines, "return v, n"]
         return kind, function("load", ["def load(v):", *_indented(lines)], self._names)
 
@@ -85,16 +84,13 @@ class Source:
 
     def _object(self, schema: marshmallow.Schema, v: str, place: _Place, unknown: str) -> _Part:
         kind = type(schema)
-        _refuse([f"{kind.__name__} holds itself"] if kind in self._within else [])
+        _refuse([f"{kind.__name__} holds itself"] if kind in place.within else [])
         _refuse(obstacles(schema, place.partial))
-        self._within.append(kind)
-        try:
-            item, made = (self._name(), self._name()) if schema.many else (v, self._name())
-            if schema.many:
-                place = place.inside("*")
-            struct, lines = self._struct(schema, item, made, place)
-        finally:
-            self._within.pop()
+        place = replace(place, within=(*place.within, kind))
+        item, made = self._name() if schema.many else v, self._name()
+        struct, lines = self._struct(
+            schema, item, made, place.inside("*") if schema.many else place
+        )
         if schema.many:
             lines = _each(item, v, self._name(), [*lines, f"{item} = {made}"])
         else:
