@@ -1,0 +1,105 @@
+"""What writing an answer costs by compiled code against marshmallow.
+
+    python perf/micro/compiled_encoder.py                  # half a minute
+    python perf/micro/compiled_encoder.py --rounds 1000
+
+All ways run by turns in this process, ten calls each, in an order that is new each time: twenty
+items of ten fields as mappings, as objects and as rows of a database, and one such row. `dumps` is
+`schema.dump` with the JSON of the standard library, as flask-smorest does it; `build` makes the
+structs that msgspec then writes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import random
+import statistics
+import timeit
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+from marshmallow import fields
+from sqlalchemy import Row
+from sqlalchemy.engine.result import SimpleResultMetaData
+
+from trellis.api import Schema, Timestamp
+from trellis.api.compiled import Encoder
+from trellis.api.compiled.builder import Builder
+from trellis.api.strict_json import StrictJSON
+
+
+class Measured(Schema):
+    """Ten fields of the ordinary kinds."""
+
+    id = fields.UUID()
+    owner_id = fields.UUID()
+    title = fields.String()
+    note = fields.String()
+    size = fields.Integer()
+    ratio = fields.Float()
+    public = fields.Boolean()
+    tags = fields.List(fields.String())
+    created_at = Timestamp()
+    day = fields.Date()
+
+
+_CALLS = 10
+_MANY = 20
+_MOMENT = dt.datetime(2026, 1, 31, 6, 12, 0, 123456, tzinfo=dt.UTC)
+ONE = {
+    "id": UUID("0198c0de-7a00-7000-8000-000000000001"),
+    "owner_id": UUID("0198c0de-7a00-7000-8000-000000000002"),
+    "title": "Harbour at dawn",
+    "note": None,
+    "size": 204_800,
+    "ratio": 1.5,
+    "public": True,
+    "tags": ["sea", "morning", "boats"],
+    "created_at": _MOMENT,
+    "day": _MOMENT.date(),
+}
+_METADATA = SimpleResultMetaData(list(ONE))
+ROW: Row[Any] = Row(_METADATA, None, _METADATA._key_to_index, tuple(ONE.values()))
+
+
+def prepare() -> dict[str, Callable[[], Any]]:
+    """The ways, by name; what stands first in a group is what the others are compared with."""
+    one, many = Measured(), Measured(many=True)
+    ways: dict[str, Callable[[], Any]] = {}
+    for kind, value in (("maps", ONE), ("objects", SimpleNamespace(**ONE)), ("rows", ROW)):
+        ways |= _ways(kind, many, [value] * _MANY)
+    build, rows = Builder(many).many, [ROW] * _MANY
+    ways["rows build"] = lambda: build(rows)
+    return ways | _ways("row", one, ROW)
+
+
+def _ways(kind: str, schema: Schema, value: Any) -> dict[str, Callable[[], Any]]:
+    def dumps() -> str:
+        return json.dumps(schema.dump(value), default=StrictJSON.default)
+
+    encode = Encoder(schema).encode
+    assert json.loads(encode(value)) == json.loads(dumps())
+    return {f"{kind} dumps": dumps, f"{kind} compiled": lambda: encode(value)}
+
+
+def measure(ways: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    """Median seconds of each way."""
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in random.sample(list(ways.items()), len(ways)):
+            taken[name].append(timeit.timeit(way, number=_CALLS) / _CALLS)
+    return {name: statistics.median(times[rounds // 10 :]) for name, times in taken.items()}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=200)
+    medians = measure(prepare(), parser.parse_args().rounds)
+    first = {name.partition(" ")[0]: name for name in reversed(medians)}
+    for name, seconds in medians.items():
+        against = first[name.partition(" ")[0]]
+        print(f"{name:<17} {seconds * 1e6:8.2f} µs   {medians[against] / seconds:6.1f} x {against}")
