@@ -65,19 +65,18 @@ class Source:
     def query(self, schema: marshmallow.Schema) -> Callable[[Any], Any]:
         """The function for the parameters of a query. Raises Obstacle."""
         _refuse(["it loads many"] if schema.many else obstacles(schema, schema.partial))
-        several = MultiDictProxy(MultiDict(), schema).multiple_keys
+        partial, several = schema.partial, MultiDictProxy(MultiDict(), schema).multiple_keys
 
         def member(field: Field, key: str, v: str) -> _Found:
+            name = self._named(key)
             if key in several:
-                value = f"args.getlist({key!r})"
-                lines = self._by_marshmallow(field, v, schema.partial)
-            else:
-                value = f"args[{key!r}]"  # not `get`, to which a missing key is a slow surprise
-                lines = self._text(field, v, key, schema.partial)
-            return f"{value} if {key!r} in args else None", "None", lines
+                value, lines = f"args.getlist({name})", self._by_marshmallow(field, v, partial)
+            else:  # not `get`, to which a missing key is a slow surprise
+                value, lines = f"args[{name}]", self._text(field, v, key, partial)
+            return f"{value} if {name} in args else None", "None", lines
 
-        lines = ["v = {}", *self._members(schema, "v", schema.partial, member)]
-        lines += [*self._hooks(schema, "v", schema.partial, EXCLUDE), "return v"]
+        lines = ["v = {}", *self._members(schema, "v", partial, member)]
+        lines += [*self._hooks(schema, "v", partial, EXCLUDE), "return v"]
         return function("load", ["def load(args):", *_indented(lines)], self._names)
 
     # --- objects --------------------------------------------------------------------------------
@@ -106,7 +105,7 @@ class Source:
 
         def member(field: Field, key: str, v: str) -> _Found:
             slot = f"f{len(slots)}"
-            keys[slot] = key
+            keys[slot] = str.__str__(key)  # msgspec wants no subclass, such as a StrEnum
             kind, lines = self._value(field, v, place.inside(key))
             if field.required and place.partial is not True:
                 slots.append((slot, kind))
@@ -134,7 +133,7 @@ class Source:
             v = self._name()
             key = name if field.data_key is None else field.data_key
             found, absent, lines = member(field, key, v)
-            store = f"{made}[{(field.attribute or name)!r}] = {v}"
+            store = f"{made}[{self._named(field.attribute or name)}] = {v}"
             yield f"{v} = {found}"
             if absent is None:
                 yield from [*lines, store]
@@ -231,7 +230,7 @@ class Source:
         return f"v{next(self._numbers)}"
 
     def _named(self, meant: object) -> str:
-        if meant is None or type(meant) is int:
+        if meant is None or type(meant) in (int, str):
             return repr(meant)
         name = self._name()
         self._names[name] = meant

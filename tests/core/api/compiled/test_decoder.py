@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import enum
 import linecache
 from typing import Any
 
 import marshmallow
 import pytest
 from marshmallow import EXCLUDE, RAISE, ValidationError, fields, validate
+from werkzeug.datastructures import MultiDict
 
 from trellis.api import Schema, Timestamp
-from trellis.api.compiled.decoder import body_decoder
+from trellis.api.compiled.decoder import body_decoder, query_decoder
 
 
 class PartSchema(Schema):
@@ -43,6 +45,26 @@ def taken(schema: type[marshmallow.Schema], body: str) -> Any:
 )
 def test_good_input_is_taken(body: str) -> None:
     assert taken(ThingSchema, body) == ThingSchema().loads(body)
+
+
+def test_a_list_of_objects_is_taken() -> None:
+    schema = PartSchema(many=True)
+    assert body_decoder(schema).load(b"[]") == []
+    assert body_decoder(schema).load(b'[{"name":"x"},{"name":"y"}]') == [
+        {"name": "x", "size": 1},
+        {"name": "y", "size": 1},
+    ]
+    assert body_decoder(schema).load(b'[{"name":"x","name":"y"}]') is None
+
+
+def test_names_may_be_members_of_enumerations() -> None:
+    class Names(enum.StrEnum):
+        KEY = "theKey"
+        COLUMN = "the_column"
+
+    schema = Schema.from_dict({"a": fields.String(data_key=Names.KEY, attribute=Names.COLUMN)})
+    assert taken(schema, '{"theKey":"x"}') == {"the_column": "x"}
+    assert query_decoder(schema).load(MultiDict({"theKey": "x"})) == {"the_column": "x"}
 
 
 @pytest.mark.parametrize(
