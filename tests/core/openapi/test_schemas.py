@@ -208,6 +208,7 @@ def test_what_it_means_to_leave_something_out_breaks_requests() -> None:
     assert verdicts(document(sent=base), document(sent=head)) == [BREAKING]
     assert verdicts(document(shown=base), document(shown=head)) == [COMPATIBLE]
     assert verdicts(document(sent=thing(a=TEXT)), document(sent=head)) == [COMPATIBLE]
+    assert verdicts(document(sent=head), document(sent=thing(a=TEXT))) == [UNKNOWN]
 
 
 def test_a_list_that_may_grow_does_not_break_when_it_grows() -> None:

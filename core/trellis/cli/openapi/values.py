@@ -155,8 +155,9 @@ def _default(report: Report, old: Alternative, new: Alternative) -> None:
     if before == after:
         return
     words = f"left out, it is {after or 'not stated'}; it was {before or 'not stated'}"
-    breaks = report.side is Side.REQUEST and before and after
-    verdict = Verdict.BREAKING if breaks else Verdict.COMPATIBLE
+    verdict = Verdict.COMPATIBLE
+    if report.side is Side.REQUEST and before:
+        verdict = Verdict.BREAKING if after else Verdict.UNKNOWN
     report.note(verdict, changed_at(old, new, "default"), words)
 
 
