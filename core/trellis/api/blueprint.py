@@ -24,6 +24,7 @@ from trellis.api.documentation import (
     document_blob,
     document_errors,
     document_etag,
+    document_fields,
     document_idempotency,
     fill_examples,
     operation_id,
@@ -33,6 +34,7 @@ from trellis.api.idempotency import SAFE_METHODS
 from trellis.api.pages import Page, next_link, page_schema
 from trellis.api.requests import Operation, body_limit
 from trellis.api.schemas import PageArguments
+from trellis.api.sparse import FIELDS, SparseEncoder
 from trellis.errors import DomainError
 
 
@@ -107,7 +109,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         documented = super().response(status_code, schema, **options)
         if not isinstance(schema, Schema):
             return cast("Callable[[V], V]", documented)
-        encoder = Encoder(schema)
+        encoder = Encoder(schema) if self.mount else SparseEncoder(schema)
 
         def decorator(view: V) -> V:
             @wraps(view)
@@ -168,9 +170,11 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         for method, doc in docs.items():
             doc["view"] = obj
             doc["operation_id"] = operation_id(self.plugin, obj, method, alone=len(docs) == 1)
-            self.operations[f"{self.name}.{endpoint}", method.upper()] = self._operation(doc)
+            self.operations[f"{self.name}.{endpoint}", method.upper()] = self._operation(
+                doc, is_sparse=method.upper() == "GET" and bool(declared(obj, "GET", "etag"))
+            )
 
-    def _operation(self, doc: dict[str, Any]) -> Operation:
+    def _operation(self, doc: dict[str, Any], *, is_sparse: bool) -> Operation:
         content_types = tuple(
             body.get("content_type") or self.DEFAULT_LOCATION_CONTENT_TYPE_MAPPING[body["in"]]
             for body in body_arguments(doc)
@@ -183,14 +187,14 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         known = doc["operation_id"], schemas, content_types
         if not self.url_prefix.startswith("/v1/"):
             return Operation(*known)
-        return Operation(
-            *known,
-            frozenset(
-                field.data_key or name
-                for argument in arguments_in(doc, "query", "querystring")
-                for name, field in _fields(argument["schema"])
-            ),
+        query = frozenset(
+            field.data_key or name
+            for argument in arguments_in(doc, "query", "querystring")
+            for name, field in _fields(argument["schema"])
         )
+        if FIELDS in query:
+            raise ValueError(f"{doc['operation_id']}: the core reads the parameter {FIELDS}")
+        return Operation(*known, query | {FIELDS} if is_sparse else query)
 
     def _prepare_first(
         self, doc: dict[str, Any], doc_info: dict[str, Any], *, api: Any, method: str, **_: Any
@@ -218,6 +222,8 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
             document_blob(doc, content_type)
         elif method.upper() == "GET" and declared(view, "GET", "etag"):
             document_etag(doc)
+            if self.mount is None:
+                document_fields(doc)
         if method.upper() not in SAFE_METHODS:
             document_idempotency(doc)
         document_errors(doc, doc_info["errors"])

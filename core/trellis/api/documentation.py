@@ -15,6 +15,7 @@ from trellis.api.declarations import View, declared
 from trellis.api.examples import example_of
 from trellis.api.idempotency import HEADER, LONGEST_KEY, SAFE_METHODS
 from trellis.api.problems import CORE_ERRORS, MEDIA_TYPE, problem_type
+from trellis.api.sparse import FIELDS
 from trellis.errors import DomainError, FieldError
 
 SECURITY_SCHEME = "bearer"
@@ -202,6 +203,19 @@ def document_etag(operation: dict[str, Any]) -> None:
     operation.setdefault("parameters", []).append(_IF_NONE_MATCH)
     operation["responses"].get(200, {}).setdefault("headers", {})["ETag"] = _ETAG
     operation["responses"][304] = _UNCHANGED
+
+
+def document_fields(operation: dict[str, Any]) -> None:
+    """Write that an answer may be asked for in part."""
+    operation.setdefault("parameters", []).append(
+        {
+            "in": "query",
+            "name": FIELDS,
+            "schema": {"type": "string"},
+            "description": "Only these fields, divided by commas: of each item of a list, or of "
+            "the one thing; `photo.url` is one within another. All others are left out.",
+        }
+    )
 
 
 def document_blob(operation: dict[str, Any], content_type: str) -> None:

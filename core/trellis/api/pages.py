@@ -195,6 +195,7 @@ def page_schema(item: type[MarshmallowSchema]) -> type[Schema]:
         (Schema,),
         {
             "__module__": item.__module__,
+            "page_of": item,
             "items": fields.List(fields.Nested(item), required=True),
             "next_cursor": fields.String(
                 required=True,
