@@ -49,9 +49,11 @@ class SchemaComparison:
             change(head.pointer, words, typed=True)
         else:
             for one in gone:
-                self.report.narrower(head.pointer, f"is never {one} now", typed=one.type != "null")
+                self.report.narrower(
+                    head.pointer, f"cannot be {one} any more", typed=one.type != "null"
+                )
             for one in added:
-                self.report.wider(head.pointer, f"may be {one} now", typed=one.type != "null")
+                self.report.wider(head.pointer, f"can be {one} now", typed=one.type != "null")
         for ours, theirs in pairs:
             self._compare(ours, theirs)
 

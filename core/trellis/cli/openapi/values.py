@@ -106,9 +106,9 @@ def _enum(report: Report, old: Alternative, new: Alternative) -> None:
             report.wider(pointer, f"is not only {', '.join(before)} now", typed=True)
         return
     if gone := [value for value in before if value not in after]:
-        report.narrower(pointer, f"is never {', '.join(gone)} now", typed=True)
+        report.narrower(pointer, f"cannot be {', '.join(gone)} any more", typed=True)
     if added := [value for value in after if value not in before]:
-        report.wider(pointer, f"may be {', '.join(added)} now")
+        report.wider(pointer, f"can be {', '.join(added)} now")
 
 
 def _extensible_enum(report: Report, old: Alternative, new: Alternative) -> None:
@@ -117,9 +117,9 @@ def _extensible_enum(report: Report, old: Alternative, new: Alternative) -> None
     before, after = (_texts(one, keyword) or [] for one in (old, new))
     pointer = changed_at(old, new, keyword)
     if gone := [value for value in before if value not in after]:
-        report.narrower(pointer, f"is never {', '.join(gone)} now")
+        report.narrower(pointer, f"cannot be {', '.join(gone)} any more")
     if added := [value for value in after if value not in before]:
-        report.note(Verdict.COMPATIBLE, pointer, f"may be {', '.join(added)} now")
+        report.note(Verdict.COMPATIBLE, pointer, f"can be {', '.join(added)} now")
 
 
 def _format(report: Report, old: Alternative, new: Alternative) -> None:
