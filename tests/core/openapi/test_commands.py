@@ -106,6 +106,7 @@ def test_two_files_are_compared_and_the_worst_comes_first(
         ('{"openapi": "3.1.0", "paths": []}', "/paths: not an object"),
         ('{"openapi": "3.1.0", "paths": {"/a": {"get": 3}}}', "/paths/~1a/get: not an object"),
         ("[" * 100_000, "nested too deep"),
+        ('{"openapi": "3.1.0", "x": NaN}', "NaN is no JSON"),
         (json.dumps(document(sent={"$ref": "#/nowhere"})), "leads nowhere"),
     ],
 )

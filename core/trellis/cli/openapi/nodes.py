@@ -17,12 +17,16 @@ class BadDocument(ValueError):
 def read(path: Path) -> dict[str, Any]:
     """The document in a file. Raises BadDocument."""
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(path.read_bytes(), parse_constant=_refuse)
     except (OSError, ValueError) as error:
         raise BadDocument(f"{path}: {error}") from error
     if not isinstance(document, dict) or not str(document.get("openapi", "")).startswith("3.1."):
         raise BadDocument(f"{path}: not an OpenAPI 3.1 document")
     return document
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
 
 
 @dataclass(frozen=True)
