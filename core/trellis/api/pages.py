@@ -195,12 +195,16 @@ def page_schema(item: type[MarshmallowSchema]) -> type[Schema]:
         (Schema,),
         {
             "__module__": item.__module__,
+            "__doc__": "Some items of a list, and where the next ones begin.",
             "page_of": item,
             "items": fields.List(fields.Nested(item), required=True),
             "next_cursor": fields.String(
                 required=True,
                 allow_none=True,
-                metadata={"description": "Ask for the next page with it; null on the last page."},
+                metadata={
+                    "description": "Ask for the next page with it; null on the last page.",
+                    "example": "WyIwMTk4YzBkZS03YTAwLTcwMDAtODAwMC0wMDAwMDAwMDAwMDEiXQ",
+                },
             ),
         },
     )

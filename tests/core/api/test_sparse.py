@@ -135,13 +135,11 @@ def test_the_document_tells_of_it(make_app: Callable[..., Flask], client: FlaskC
 
 
 def test_the_parameter_is_the_cores() -> None:
-    class Own(Schema):
-        fields = fields.String()
-
+    own = Schema.from_dict({"fields": fields.String()}, name="Own")
     notes = Blueprint("notes", __name__)
 
     def show(_: Any) -> None:
         """Show."""
 
     with pytest.raises(ValueError, match="notes_show: the core reads the parameter fields"):
-        notes.get("/notes")(notes.arguments(Own, location="query")(show))
+        notes.get("/notes")(notes.arguments(own, location="query")(show))
