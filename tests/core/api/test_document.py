@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate as validate_document
-from tests.core.api.things import routes
+from tests.core.api.things import ThingSchema, routes
 
 from trellis.api import Blueprint, export_openapi
 

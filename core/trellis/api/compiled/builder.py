@@ -39,7 +39,8 @@ class Builder:
             type(schema).__name__,
             [(f"v{number}", Any) for number in range(len(self.fields))],
             rename={
-                f"v{number}": name if field.data_key is None else field.data_key
+                # Keys may be members of enumerations, which msgspec does not take.
+                f"v{number}": str.__str__(name if field.data_key is None else field.data_key)
                 for number, (name, field) in enumerate(self.fields)
             },
             gc=False,
