@@ -14,6 +14,7 @@ from marshmallow import Schema
 from trellis.api.access import access
 from trellis.api.arguments import ArgumentsParser
 from trellis.api.compiled import Encoder
+from trellis.api.compiled.obstacles import obstacle
 from trellis.api.conditional import unless_held
 from trellis.api.declarations import V, View, declare, declared, stated
 from trellis.api.documentation import (
@@ -68,7 +69,8 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
             description=description,
         )
         self.plugin = name
-        self.mount = mount
+        # Elsewhere the rules are those of the protocol that has these addresses.
+        self.is_ours = self.url_prefix.startswith("/v1/")
         self.operations: dict[tuple[str, str], Operation] = {}
         self._prepare_doc_cbks.insert(0, self._prepare_first)
         self._prepare_doc_cbks.append(self._prepare_last)
@@ -109,11 +111,14 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         documented = super().response(status_code, schema, **options)
         if not isinstance(schema, Schema):
             return cast("Callable[[V], V]", documented)
-        encoder = Encoder(schema) if self.mount else SparseEncoder(schema)
+        whole = Encoder(schema)
+        sparse = self.is_ours and obstacle(schema) is None
+        chosen = SparseEncoder(schema, whole).of_request if sparse else lambda: whole
 
         def decorator(view: V) -> V:
             @wraps(view)
             def encoded(*args: Any, **kwargs: Any) -> Any:
+                encoder = chosen()  # first: it refuses what there is not
                 returned = current_app.ensure_sync(view)(*args, **kwargs)
                 body, status, headers = unpack_tuple_response(returned)
                 if isinstance(body, Response):
@@ -122,7 +127,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
                 set_status_and_headers_in_response(response, status or status_code, headers)
                 return unless_held(response)
 
-            return cast("V", documented(declare(encoded, etag=True)))
+            return cast("V", documented(declare(encoded, etag=True, sparse=sparse)))
 
         return decorator
 
@@ -171,10 +176,10 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
             doc["view"] = obj
             doc["operation_id"] = operation_id(self.plugin, obj, method, alone=len(docs) == 1)
             self.operations[f"{self.name}.{endpoint}", method.upper()] = self._operation(
-                doc, is_sparse=method.upper() == "GET" and bool(declared(obj, "GET", "etag"))
+                doc, sparse=method.upper() == "GET" and declared(obj, "GET", "sparse")
             )
 
-    def _operation(self, doc: dict[str, Any], *, is_sparse: bool) -> Operation:
+    def _operation(self, doc: dict[str, Any], *, sparse: bool) -> Operation:
         content_types = tuple(
             body.get("content_type") or self.DEFAULT_LOCATION_CONTENT_TYPE_MAPPING[body["in"]]
             for body in body_arguments(doc)
@@ -185,7 +190,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
             *((str(status), one.get("schema")) for status in answers for one in answers[status]),
         )
         known = doc["operation_id"], schemas, content_types
-        if not self.url_prefix.startswith("/v1/"):
+        if not self.is_ours:
             return Operation(*known)
         query = frozenset(
             field.data_key or name
@@ -194,7 +199,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         )
         if FIELDS in query:
             raise ValueError(f"{doc['operation_id']}: the core reads the parameter {FIELDS}")
-        return Operation(*known, query | {FIELDS} if is_sparse else query)
+        return Operation(*known, query | {FIELDS} if sparse else query)
 
     def _prepare_first(
         self, doc: dict[str, Any], doc_info: dict[str, Any], *, api: Any, method: str, **_: Any
@@ -222,7 +227,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
             document_blob(doc, content_type)
         elif method.upper() == "GET" and declared(view, "GET", "etag"):
             document_etag(doc)
-            if self.mount is None:
+            if declared(view, "GET", "sparse"):
                 document_fields(doc)
         if method.upper() not in SAFE_METHODS:
             document_idempotency(doc)

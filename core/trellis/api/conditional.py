@@ -80,8 +80,10 @@ def unless_held(response: Response) -> Response:
         and response.status_code == 200
         and not response.cache_control.no_store
     ):
-        etag = hashlib.blake2b(response.get_data(), digest_size=16).hexdigest()
-        response.headers["ETag"] = quote_etag(etag)
+        etag = response.get_etag()[0]
+        if etag is None:
+            etag = hashlib.blake2b(response.get_data(), digest_size=16).hexdigest()
+            response.headers["ETag"] = quote_etag(etag)
         if _is_unchanged(etag, None):
             response.status_code = 304
             response.set_data(b"")

@@ -30,6 +30,7 @@ def open_answers(document: dict[str, Any]) -> None:
             if name in schemas and name not in opened:
                 opened.add(name)
                 waiting.append(schemas[name])
+            waiting += node.get("properties", {}).values()
             waiting += [value for key, value in node.items() if key not in _DATA]
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 import marshmallow
 from flask import request
 
 from trellis.api.compiled import Encoder
+from trellis.api.compiled.builder import Choice, children
 from trellis.errors import InvalidInput
 
 FIELDS = "fields"
@@ -18,48 +18,48 @@ _MOST_CHOICES = 64  # that are kept compiled, for each schema
 
 
 class SparseEncoder:
-    """Writes answers of a schema, whole or in the part that the request asks for."""
+    """Encoders of a schema: of the whole answer, and of the parts that requests ask for."""
 
-    def __init__(self, schema: marshmallow.Schema) -> None:
-        self._schema = schema
-        self._whole = Encoder(schema)
+    def __init__(self, schema: marshmallow.Schema, whole: Encoder) -> None:
+        self._schema, self._whole = schema, whole
         # Of a page the items are narrowed; how it goes on is always told.
-        self._page = getattr(type(schema), "page_of", None) is not None
+        self._is_page = getattr(type(schema), "page_of", None) is not None
         self._choices = lru_cache(_MOST_CHOICES)(self._narrowed)
 
-    def encode(self, value: Any) -> bytes:
-        """The answer to this request. Raises InvalidInput for a field that there is not."""
+    def of_request(self) -> Encoder:
+        """For what this request asks for. Raises InvalidInput for a field that there is not."""
         if request.method in ("GET", "HEAD") and (named := request.args.get(FIELDS)) is not None:
-            return self._choices(named).encode(value)
-        return self._whole.encode(value)
+            return self._choices(frozenset(named.split(",")))
+        return self._whole
 
-    def _narrowed(self, named: str) -> Encoder:
-        schema = self._schema
-        paths = [f"items.{name}" if self._page else name for name in named.split(",")]
-        only = {_attributes(schema, path.split("."), named) for path in paths}
-        if self._page:
-            only |= set(schema.fields) - {"items"}
-        return Encoder(type(schema)(only=only, exclude=schema.exclude, many=schema.many))
+    def _narrowed(self, names: frozenset[str]) -> Encoder:
+        choice: Choice = dict.fromkeys(self._schema.dump_fields) if self._is_page else {}
+        if self._is_page:
+            choice["items"] = {}
+        for name in sorted(names):
+            _choose(choice, self._schema, f"items.{name}" if self._is_page else name)
+        return Encoder(self._schema, choice)
 
 
-def _attributes(schema: marshmallow.Schema, keys: list[str], named: str) -> str:
-    """The path of attributes behind a path of keys."""
-    names: list[str] = []
+def _choose(choice: Choice, schema: marshmallow.Schema, path: str) -> None:
+    """Add what a path of keys leads to."""
+    *outer, last = path.split(".")
+    chosen: Choice | None = choice
     inner: marshmallow.Schema | None = schema
-    for key in keys:
-        found = inner and next(
-            (
-                (name, field)
-                for name, field in inner.dump_fields.items()
-                if key == (name if field.data_key is None else field.data_key)
-            ),
-            None,
-        )
-        if not found:
-            detail = f"There is no field {key!r} among {named!r}."
-            raise InvalidInput.field(f"/{FIELDS}", detail, location="query")
-        name, field = found
-        names.append(name)
-        field = getattr(field, "inner", field)
-        inner = getattr(field, "schema", None)
-    return ".".join(names)
+    for key in outer:
+        name, inner = _found(inner, key, path)
+        if chosen is not None:  # else all that is around it is chosen already
+            chosen = chosen.setdefault(name, {})
+    name, _ = _found(inner, last, path)
+    if chosen is not None:
+        chosen[name] = None
+
+
+def _found(
+    schema: marshmallow.Schema | None, key: str, path: str
+) -> tuple[str, marshmallow.Schema | None]:
+    """Name of the field with this key, and the schema within it."""
+    for name, field in schema.dump_fields.items() if schema else ():
+        if key == (name if field.data_key is None else field.data_key):
+            return name, children(field)
+    raise InvalidInput.field(f"/{FIELDS}", f"There is no field {path!r}.", location="query")

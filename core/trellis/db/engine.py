@@ -12,7 +12,7 @@ from typing import Any
 
 from flask import Flask
 from sqlalchemy import event
-from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.engine import Connection, ExceptionContext, make_url
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -63,6 +63,7 @@ def init_engine(app: Flask, core: Settings) -> None:
             from trellis.db.pulse import Pulse  # which imports the driver
 
             event.listen(db.engine, "do_connect", Pulse().connect)
+            event.listen(db.engine, "handle_error", _forget_stale_plans)
             event.listen(db.engine, "checkin", _rest)
             event.listen(db.engine, "checkout", _make_ready)
 
@@ -93,6 +94,13 @@ def _postgresql(core: Settings) -> dict[str, Any]:
             "tcp_user_timeout": 10_000,
         },
     }
+
+
+def _forget_stale_plans(context: ExceptionContext) -> None:
+    """What connections have prepared does not fit any more after a migration: begin with others."""
+    error = context.original_exception
+    if getattr(error, "sqlstate", None) == "0A000" and "cached plan" in str(error):
+        context.is_disconnect = True
 
 
 def _rest(_connection: Any, record: ConnectionPoolEntry) -> None:
@@ -136,7 +144,11 @@ def _keep_private(file: str) -> None:
 
 def _savepoint(text: str) -> Callable[[Connection, str], None]:
     def sent(connection: Connection, name: str) -> None:
-        connection.connection.cursor().execute(text.format(name)).close()  # a name of SQLAlchemy's
+        statement = text.format(name)  # a name of SQLAlchemy's
+        try:
+            connection.connection.cursor().execute(statement).close()
+        except sqlite3.Error as error:
+            connection._handle_dbapi_exception(error, statement, None, None, None)
 
     return sent
 

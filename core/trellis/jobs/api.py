@@ -118,7 +118,8 @@ def get_job_statistics() -> Mapping[str, Any]:
 @blueprint.response(200, JobDetailSchema)
 def get_job(job_id: UUID) -> Any:
     """Get one job with its arguments."""
-    return operate.get_job(job_id)
+    # What it is called with may concern a person.
+    return operate.get_job(job_id), {"Cache-Control": "no-store"}
 
 
 @blueprint.post("/<uuid:job_id>/retry")

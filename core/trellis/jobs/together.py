@@ -63,9 +63,9 @@ def run_next(waiting: deque[Claim]) -> list[Ended]:
             waiting.clear()
             waiting.extend(before)
         else:
-            return ended if interrupted is None else [*ended, _run_alone(interrupted)]
+            return ended if interrupted is None else [*ended, _run_by_itself(interrupted)]
         gc.collect()  # the statement, which holds SQLite's lock
-    return [_run_alone(waiting.popleft())]
+    return [_run_by_itself(waiting.popleft())]
 
 
 def _run_together(waiting: deque[Claim]) -> tuple[list[Ended], Claim | None]:
@@ -83,7 +83,7 @@ def _run_together(waiting: deque[Claim]) -> tuple[list[Ended], Claim | None]:
     return ended, None
 
 
-def _run_alone(held: Claim) -> Ended:
+def _run_by_itself(held: Claim) -> Ended:
     ended = run(held)
     _pace.note(held.task, ended.seconds)
     return ended

@@ -115,8 +115,8 @@ def _connection() -> Iterator[Connection]:
     BEGIN and COMMIT around it would be two round trips more for every task that comes alone.
     """
     if db.engine.dialect.name == "postgresql":
-        with db.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-            yield connection
+        with db.engine.connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
     else:
         with unit_of_work(synchronous=False) as uow:
             yield uow.session.connection()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import linecache
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from marshmallow import fields
+from marshmallow import fields, post_dump
 
 from trellis.api import Blueprint, Page, Schema
 
@@ -20,6 +22,13 @@ class PhotoSchema(Schema):
     width = fields.Integer(data_key="Width")
 
 
+class OwnerSchema(Schema):
+    """A person."""
+
+    name = fields.String()
+    address = fields.String()
+
+
 class NoteSchema(Schema):
     """A note."""
 
@@ -27,11 +36,29 @@ class NoteSchema(Schema):
     text = fields.String(data_key="Text")
     photo = fields.Nested(PhotoSchema)
     photos = fields.List(fields.Nested(PhotoSchema))
+    owner = fields.Nested(OwnerSchema)
     hidden = fields.String(load_only=True)
 
 
 PHOTO = {"url": "/p", "width": 3}
-NOTE = {"id": 1, "text": "Hello", "photo": PHOTO, "photos": [PHOTO], "hidden": "x"}
+NOTE = {
+    "id": 1,
+    "text": "Hello",
+    "photo": PHOTO,
+    "photos": [PHOTO],
+    "owner": {"name": "Ada", "address": "private"},
+    "hidden": "x",
+}
+
+
+class MadeSchema(Schema):
+    """What a hook makes of it."""
+
+    id = fields.Integer()
+
+    @post_dump
+    def doubled(self, data: Any, **_: Any) -> Any:
+        return {"id": data["id"] * 2}
 
 
 @pytest.fixture
@@ -41,9 +68,16 @@ def client(make_app: Callable[..., Flask]) -> FlaskClient:
 
     @notes.get("/notes/1")
     @notes.access(public="a test")
-    @notes.response(200, NoteSchema)
+    @notes.response(200, NoteSchema(exclude=["owner.address"]))
     def show() -> Any:
         """Show the note."""
+        return NOTE
+
+    @notes.get("/made")
+    @notes.access(public="a test")
+    @notes.response(200, MadeSchema)
+    def made() -> Any:
+        """Show what a hook makes."""
         return NOTE
 
     @notes.get("/notes")
@@ -75,6 +109,7 @@ WHOLE = {
     "Text": "Hello",
     "photo": {"url": "/p", "Width": 3},
     "photos": [{"url": "/p", "Width": 3}],
+    "owner": {"name": "Ada", "address": "private"},
 }
 
 
@@ -87,6 +122,8 @@ WHOLE = {
         ("photo.Width", {"photo": {"Width": 3}}),
         ("photos.url,id", {"id": 1, "photos": [{"url": "/p"}]}),
         ("photo", {"photo": {"url": "/p", "Width": 3}}),
+        ("photo.url,photo", {"photo": {"url": "/p", "Width": 3}}),
+        ("owner.name", {"owner": {"name": "Ada"}}),
     ],
 )
 def test_only_what_is_named_is_answered(client: FlaskClient, named: str, answer: Any) -> None:
@@ -100,7 +137,7 @@ def test_only_what_is_named_is_answered(client: FlaskClient, named: str, answer:
 
 def test_each_part_has_an_etag_of_its_own(client: FlaskClient) -> None:
     whole = client.get("/v1/notes/notes/1")
-    assert whole.json == WHOLE
+    assert whole.json == WHOLE | {"owner": {"name": "Ada"}}
     part = client.get(
         "/v1/notes/notes/1?fields=id", headers={"If-None-Match": whole.headers["ETag"]}
     )
@@ -117,6 +154,30 @@ def test_a_field_that_there_is_not_is_refused(client: FlaskClient, path: str, na
     assert refused.json is not None
     [error] = refused.json["errors"]
     assert (error["location"], error["pointer"]) == ("query", "/fields")
+
+
+def test_no_choice_brings_back_what_is_excluded(client: FlaskClient) -> None:
+    answer = client.get("/v1/notes/notes/1?fields=owner,id").json
+    assert answer == {"id": 1, "owner": {"name": "Ada"}}
+    assert client.get("/v1/notes/notes/1?fields=owner.address").status_code == 422
+
+
+def test_what_a_hook_makes_is_answered_whole(client: FlaskClient) -> None:
+    assert client.get("/v1/notes/made").json == {"id": 2}
+    assert client.get("/v1/notes/made?fields=id").status_code == 422
+
+
+def test_choices_of_many_callers_leave_nothing_behind(client: FlaskClient) -> None:
+    def kept() -> int:
+        return sum(name.startswith("<compiled") for name in linecache.cache)
+
+    names = ["id", "Text", "photo", "photos", "owner", "photo.url", "photos.url", "owner.name"]
+    before = kept()
+    for number in range(1, 2 ** len(names)):
+        named = ",".join(name for bit, name in enumerate(names) if number >> bit & 1)
+        assert client.get("/v1/notes/notes/1", query_string={"fields": named}).status_code == 200
+    gc.collect()
+    assert kept() - before < 300
 
 
 def test_what_writes_and_what_a_protocol_rules_is_answered_whole(client: FlaskClient) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 import pytest
 from flask import Flask
 from sqlalchemy import bindparam, func, select
@@ -49,6 +50,7 @@ def environment(
 def app(environment: Environment) -> Iterator[Flask]:
     environment.reset()
     with environment.app.app_context():
+        db.engine.dispose()  # tests before have left several, and these look at one
         fetch_all(_ALL)
         fetch_all(_SLEEP, seconds=0)
         fetch_all(_BACKEND)
@@ -154,3 +156,16 @@ def test_a_read_that_is_interrupted_leaves_nothing_to_others(app: Flask, read: A
     with db.engine.connect() as connection:
         driver: Any = connection.connection.dbapi_connection
         assert not driver.autocommit
+
+
+def test_a_read_that_was_prepared_before_a_migration_goes_on(
+    app: Flask, server: PostgreSQL, environment: Environment
+) -> None:
+    asked = Compiled(select(Erasure.requested_at))
+    for _ in range(10):  # the driver has the server prepare what comes often
+        fetch_all(asked)
+    url = environment.variables["TRELLIS_DATABASE_URL"]
+    with psycopg.connect(url, autocommit=True) as other:
+        for kind in ("timestamp", "timestamptz"):
+            other.execute(f"ALTER TABLE core_erasure ALTER COLUMN requested_at TYPE {kind}")
+            assert list(fetch_all(asked)) == []

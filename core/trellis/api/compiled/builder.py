@@ -18,6 +18,8 @@ from trellis.api.schemas import Schema
 from trellis.api.strict_json import to_json
 
 Build = Callable[[Any], Any]
+Choice = dict[str, "Choice | None"]
+"""Names of fields to what is chosen within them; None is all."""
 
 _BASE = marshmallow.Schema
 _MISSING = marshmallow.missing
@@ -25,21 +27,23 @@ _FOUND: dict[object, str] = {
     dict: "o.get({!r}, missing)",
     object: "getattr(o, {!r}, missing)",
 }
+_GIVEN = "{v} is not None and {v} is not missing"
 _PLAIN = frozenset({str, int, bool, type(None)})
 
 
 class Builder:
     """The structs of one schema, which has no `obstacle`."""
 
-    def __init__(self, schema: marshmallow.Schema) -> None:
+    def __init__(self, schema: marshmallow.Schema, choice: Choice | None = None) -> None:
         self.schema = schema
-        self.fields = list(schema.dump_fields.items())
-        self._attributes = [field.attribute or name for name, field in self.fields]
+        self.choice = dict.fromkeys(schema.dump_fields) if choice is None else choice
+        self.fields = [one for one in schema.dump_fields.items() if one[0] in self.choice]
+        # Members of enumerations are told apart from plain names by what is made of them here.
+        self._attributes = [str.__str__(field.attribute or name) for name, field in self.fields]
         self.struct = msgspec.defstruct(
             type(schema).__name__,
             [(f"v{number}", Any) for number in range(len(self.fields))],
             rename={
-                # Keys may be members of enumerations, which msgspec does not take.
                 f"v{number}": str.__str__(name if field.data_key is None else field.data_key)
                 for number, (name, field) in enumerate(self.fields)
             },
@@ -113,7 +117,7 @@ class _Source:
 
     def _rule(self, name: str, field: Field) -> Rule | None:
         if isinstance(field, fields.Nested):
-            return self._nested(field)
+            return self._nested(field, self._builder.choice[name])
         if type(field)._serialize is fields.List._serialize:
             return self._list(name, field)
         rule = rule_of(field)
@@ -126,22 +130,20 @@ class _Source:
             condition, value = condition.replace(braced, named), value.replace(braced, named)
         return Rule(condition, value)
 
-    def _nested(self, field: Any) -> Rule | None:
+    def _nested(self, field: Any, choice: Choice | None) -> Rule | None:
         if type(field)._serialize is not fields.Nested._serialize or obstacle(field.schema):
             return None
-        builder = Builder(field.schema)
+        builder = Builder(field.schema, choice)
         many = field.schema.many or field.many
         build = self._name(builder.many if many else builder.one)
-        return Rule("{v} is not None and {v} is not missing", f"{build}({{v}})")
+        return Rule(_GIVEN, f"{build}({{v}})")
 
     def _list(self, name: str, field: Any) -> Rule:
         element = f"e{next(self._numbers)}"
         rule = self._rule(name, field.inner)
         slow = f"{self._name(_element_by_marshmallow(name, field.inner))}({element}, o)"
         written = _expression(rule, element, slow) if rule else slow
-        return Rule(
-            "{v}.__class__ is list or {v}.__class__ is tuple", f"[{written} for {element} in {{v}}]"
-        )
+        return Rule(_GIVEN, f"[{written} for {element} in {{v}}]")
 
     def _name(self, meant: object) -> str:
         name = f"n{next(self._numbers)}"
@@ -152,6 +154,16 @@ class _Source:
 def _expression(rule: Rule, variable: str, slow: str) -> str:
     condition, value = (text.replace("{v}", variable) for text in (rule.condition, rule.value))
     return f"{value} if {condition} else None if {variable} is None else {slow}"
+
+
+def children(field: Any) -> marshmallow.Schema | None:
+    """The schema of what lies within a field, one or many, where a choice among it can be made."""
+    while type(field)._serialize is fields.List._serialize:
+        field = field.inner
+    if type(field)._serialize is not fields.Nested._serialize or obstacle(field.schema):
+        return None
+    schema: marshmallow.Schema = field.schema
+    return schema
 
 
 def _by_marshmallow(schema: marshmallow.Schema, name: str, field: Field) -> Build:

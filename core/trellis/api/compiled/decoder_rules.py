@@ -75,6 +75,8 @@ def _enum(field: Any) -> Rule | None:
         return None
     if not field.by_value:
         return Rule(str, "{u}[{v}]", "{u}[{v}]", uses=dict(field.enum.__members__))
+    if any(type(member.value) not in (str, int) for member in field.enum):
+        return None
     members = {member.value: member for member in field.enum}
     kinds = {type(value) for value in members}
     if kinds == {str}:

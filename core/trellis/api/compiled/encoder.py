@@ -7,7 +7,7 @@ from typing import Any
 import marshmallow
 import msgspec
 
-from trellis.api.compiled.builder import Builder
+from trellis.api.compiled.builder import Builder, Choice
 from trellis.api.compiled.obstacles import obstacle
 from trellis.api.strict_json import to_json
 
@@ -15,11 +15,14 @@ _write = msgspec.json.Encoder().encode
 
 
 class Encoder:
-    """Writes what a schema makes of an object, or of many when the schema says so."""
+    """Writes what a schema makes of an object, or of many when the schema says so.
 
-    def __init__(self, schema: marshmallow.Schema) -> None:
+    With a `choice` only those fields are written, unless there is an `obstacle` in the schema.
+    """
+
+    def __init__(self, schema: marshmallow.Schema, choice: Choice | None = None) -> None:
         self._schema = schema
-        self._builder = None if obstacle(schema) else Builder(schema)
+        self._builder = None if obstacle(schema) else Builder(schema, choice)
 
     def encode(self, value: Any) -> bytes:
         """The same JSON as that of `schema.dump(value)`; raises what that would raise."""

@@ -11,6 +11,7 @@ from marshmallow import fields
 from marshmallow.decorators import POST_DUMP, PRE_DUMP
 
 from trellis.api.compiled.rules import Field, rule_of
+from trellis.api.schemas import Schema
 
 _BASE = marshmallow.Schema
 _KEY = re.compile(r'[^"\\\x00-\x1f]*')
@@ -47,6 +48,9 @@ def by_marshmallow(schema: marshmallow.Schema, path: str = "") -> Iterator[tuple
     """JSON pointer of each part that marshmallow writes, and why."""
     if why := obstacle(schema):
         yield path, why
+        return
+    if type(schema).get_attribute not in (_BASE.get_attribute, Schema.get_attribute):
+        yield path, f"{type(schema).__name__} finds its values by itself"
         return
     if path.count("/") > _DEEPEST:
         return

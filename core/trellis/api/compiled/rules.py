@@ -57,9 +57,8 @@ def _number(field: Any) -> Rule | None:
 
 
 def _temporal(field: Any) -> Rule | None:
-    if field.format not in (None, "iso", "iso8601"):
-        return None
-    return {"datetime": _ISO, "date": _DATE, "time": _TIME}.get(field.OBJ_TYPE)
+    written = field.SERIALIZATION_FUNCS.get(field.format or field.DEFAULT_FORMAT)
+    return _ISO_RULES.get(written)
 
 
 def _enum(field: Any) -> Rule | None:
@@ -75,6 +74,11 @@ def _enum(field: Any) -> Rule | None:
     )
 
 
+_ISO_RULES = {
+    fields.DateTime.SERIALIZATION_FUNCS["iso"]: _ISO,
+    fields.Date.SERIALIZATION_FUNCS["iso"]: _DATE,
+    fields.Time.SERIALIZATION_FUNCS["iso"]: _TIME,
+}
 _RULES: dict[object, Callable[[Any], Rule | None]] = {
     fields.Field._serialize: lambda _: _ANYTHING,
     fields.String._serialize: lambda _: _STRING,

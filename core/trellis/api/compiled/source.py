@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import weakref
 from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any
@@ -18,4 +19,5 @@ def function(name: str, lines: list[str], names: Mapping[str, Any]) -> Callable[
     space = dict(names)
     exec(compile(text, file, "exec"), space)  # noqa: S102 (of field names as literals only)
     made: Callable[..., Any] = space[name]
+    weakref.finalize(made, linecache.cache.pop, file, None)
     return made

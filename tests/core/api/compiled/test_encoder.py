@@ -293,6 +293,32 @@ def test_a_key_may_be_a_member_of_an_enumeration() -> None:
     assert json.loads(Encoder(schema).encode({"size": 3})) == {"size in bytes": 3}
 
 
+def test_what_is_called_by_a_member_of_an_enumeration_is_found() -> None:
+    schema = type("Sized", (Schema,), {"size": fields.Integer(attribute=Key.SIZE)})()
+    for value in ({"size in bytes": 3}, SimpleNamespace(**{"size in bytes": 3})):
+        assert json.loads(Encoder(schema).encode(value)) == {"size": 3}
+
+
+def test_a_format_of_its_own_is_the_fields_own() -> None:
+    class Counted(fields.Date):
+        SERIALIZATION_FUNCS = {"iso": lambda day: f"day {day.day}"}
+
+    schema = type("Dated", (Schema,), {"on": Counted()})()
+    assert json.loads(Encoder(schema).encode({"on": dt.date(2026, 1, 31)})) == {"on": "day 31"}
+    assert dict(by_marshmallow(schema)) == {"/on": "no rule for Counted as it is set"}
+
+
+def test_a_schema_that_finds_values_by_itself_is_told() -> None:
+    class Shifted(Schema):
+        n = fields.Integer()
+
+        def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
+            return obj[0]
+
+    assert json.loads(Encoder(Shifted()).encode([7])) == {"n": 7}
+    assert dict(by_marshmallow(Shifted())) == {"": "Shifted finds its values by itself"}
+
+
 def test_an_address_is_written_as_marshmallow_does() -> None:
     schema = type("Host", (Schema,), {"at": fields.IP()})()
     assert json.loads(Encoder(schema).encode({"at": ipaddress.ip_address("::1")})) == {"at": "::1"}
