@@ -13,8 +13,9 @@ from functools import partial
 from typing import Any, TypeAlias
 from uuid import UUID, SafeUUID
 
-from sqlalchemy import CursorResult, Select, Uuid
+from sqlalchemy import BindParameter, CursorResult, Select, Uuid
 from sqlalchemy.engine import Connection, Dialect, Engine, Row
+from sqlalchemy.sql import visitors
 from sqlalchemy.sql.compiler import SQLCompiler
 
 # `Select[Any]` would mean a select of exactly one column.
@@ -35,8 +36,21 @@ class Compiled:
     """
 
     def __init__(self, select: Columns) -> None:
+        given = [
+            one
+            for one in visitors.iterate(select)
+            if isinstance(one, BindParameter) and not one.unique
+        ]
+        if optional := sorted(one.key for one in given if not one.required):
+            raise TypeError(f"{optional[0]} has a value of its own: leave it out, or give it none")
         self.select = select
+        self.names = frozenset(one.key for one in given)
         self._plan: Plan | None = None
+
+    def check(self, parameters: Mapping[str, Any]) -> None:
+        """Raise TypeError unless these are its parameters."""
+        if parameters.keys() != self.names:
+            raise TypeError(f"it takes {sorted(self.names)}, not {sorted(parameters)}")
 
     def plan(self, dialect: Dialect) -> Plan | None:
         """How to run it on a database, once that is known."""
@@ -55,7 +69,6 @@ class Plan:
 
     dialect: Dialect
     compiled: SQLCompiler
-    names: frozenset[str]
     given: Sequence[tuple[str, str, _Process | None]]
     """Key among the driver's parameters, name of the caller's argument, conversion."""
     fixed: Mapping[str, Any]
@@ -103,8 +116,6 @@ class Plan:
 
     def _bound(self, parameters: Mapping[str, Any]) -> tuple[str, Any]:
         """The text and the parameters for the driver."""
-        if parameters.keys() != self.names:
-            raise TypeError(f"it takes {sorted(self.names)}, not {sorted(parameters)}")
         compiled = self.compiled
         if self.expands:
             return self._expanded(parameters)
@@ -161,7 +172,6 @@ def _made(
     return Plan(
         dialect,
         compiled,
-        frozenset(name for _, name, _ in given),
         given,
         fixed,
         bool(late),

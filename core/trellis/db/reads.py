@@ -41,6 +41,8 @@ def fetch_value(statement: Columns | Compiled, /, **parameters: Any) -> Any:
 def _fetch(
     statement: Columns | Compiled, parameters: dict[str, Any], *, first: bool
 ) -> Sequence[Found]:
+    if isinstance(statement, Compiled):
+        statement.check(parameters)
     session = begun_session()
     if session is not None:
         select = statement.select if isinstance(statement, Compiled) else statement

@@ -285,6 +285,25 @@ def test_a_wrong_name_is_said(wrong: dict[str, Any]) -> None:
         fetch_all(compiled, **wrong)
 
 
+@pytest.mark.parametrize("given", [{}, {"id": 1, "other": 2}])
+def test_wrong_parameters_are_refused_at_once_and_in_a_unit(
+    app_context: None, given: dict[str, Any]
+) -> None:
+    statement = Compiled(select(Erasure.id).where(Erasure.id == bindparam("id")))
+    with pytest.raises(TypeError, match=r"it takes \['id'\]"):
+        fetch_all(statement, **given)
+    with unit_of_work() as uow:
+        uow.session.connection()
+        with pytest.raises(TypeError, match=r"it takes \['id'\]"):
+            fetch_all(statement, **given)
+
+
+@pytest.mark.parametrize("value", [{"value": 1}, {"callable_": lambda: 1}, {"required": False}])
+def test_a_parameter_has_no_value_of_its_own(value: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match="id has a value of its own"):
+        Compiled(select(Erasure.id).where(Erasure.id == bindparam("id", **value)))
+
+
 def test_two_databases_may_share_a_statement(app: Flask, tmp_path: Any) -> None:
     from trellis.db.engine import init_engine
     from trellis.settings import Settings
