@@ -56,9 +56,17 @@ def require_start(app: Flask, *, schema: bool = False) -> None:
 
 
 def require_database(app: Flask) -> None:
-    """Raise StartError unless the database answers, soon."""
+    """Raise StartError unless the database answers, soon, and holds any text."""
     with app.app_context():
         _await("database_url", "the database", _ask_database)
+        if db.engine.dialect.name == "postgresql":
+            with db.engine.connect() as connection:
+                encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
+            if encoding != "UTF8":
+                raise StartError(
+                    f"database_url: the database keeps text as {encoding}; give it one that was "
+                    "made with ENCODING 'UTF8'."
+                )
 
 
 def require_secret_keys() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
+import psycopg
 import pytest
 from sqlalchemy import create_engine, make_url, text
 from tests.processes import PATIENCE, free_port, until
@@ -36,6 +37,18 @@ def test_an_unreachable_database(trellis: Command) -> None:
         assert sentence.startswith("database_url: the database does not answer (")
         assert "TRELLIS_DATABASE_URL" in sentence
         assert "hush" not in sentence
+
+
+def test_a_database_that_does_not_hold_all_text(trellis: Command, database_url: str) -> None:
+    server, name = database_url.rsplit("/", 1)
+    options = "ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}_ascii {options}")
+    told = refusals(trellis, "serve", "db upgrade", TRELLIS_DATABASE_URL=f"{database_url}_ascii")
+    sentence = (
+        "the database keeps text as SQL_ASCII; give it one that was made with ENCODING 'UTF8'."
+    )
+    assert set(told) == {f"database_url: {sentence}"}
 
 
 @pytest.mark.nightly

@@ -86,6 +86,7 @@ def _postgresql(core: Settings) -> dict[str, Any]:
         "connect_args": {
             "connect_timeout": 3,
             "application_name": "trellis",
+            "client_encoding": "utf8",  # else the database's own, which may be none
             "options": " ".join(f"-c {name}={ms:.0f}" for name, ms in timeouts.items()),
             # A peer that vanished without a word is noticed in seconds, not in hours.
             "keepalives_idle": 5,

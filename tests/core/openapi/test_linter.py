@@ -15,6 +15,8 @@ from tests.processes import PATIENCE
 
 from trellis.api import export_openapi
 
+pytestmark = pytest.mark.nightly  # to install it takes minutes
+
 LINTER = Path(__file__).parents[3] / "requirements/npm/node_modules/.bin/redocly"
 
 OLDEST_NODE = (20, 19)
