@@ -1,12 +1,7 @@
-"""Lists in pages by keyset: a page begins after the last key seen, whatever changed meanwhile.
-
-A cursor is opaque to clients: base64url of the JSON list of the last row's keys.
-"""
+"""Lists in pages by keyset: a page begins after the last key seen, whatever changed meanwhile."""
 
 from __future__ import annotations
 
-import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -22,9 +17,9 @@ from sqlalchemy import ColumnElement, Integer, Row, TypeDecorator, and_, bindpar
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import UnaryExpression
 
+from trellis.api.cursors import seal, unseal
 from trellis.api.requests import EXTENSION
 from trellis.api.schemas import Schema
-from trellis.api.strict_json import StrictJSON, strict_loads
 from trellis.db import Compiled, fetch_all
 from trellis.db.reads import Columns
 from trellis.errors import InvalidInput
@@ -112,11 +107,17 @@ def _page(
     if len(rows) <= limit:
         return Page(rows, None)
     last = rows[limit - 1]._mapping
-    return Page(rows[:limit], _encode([last[_name(number)] for number in range(len(keys))]))
+    place_of_last = [last[_name(number)] for number in range(len(keys))]
+    return Page(rows[:limit], seal(place_of_last, _order(keys)))
 
 
 def _name(number: int) -> str:
     return f"_page_key_{number}"
+
+
+def _order(keys: Sequence[_Key]) -> str:
+    """What lists have in common whose cursors fit one another."""
+    return ",".join(f"{key.column.key} {key.descending}" for key in keys)
 
 
 def _key(column: ColumnElement[Any]) -> _Key:
@@ -145,14 +146,9 @@ def _after(keys: Sequence[_Key]) -> ColumnElement[bool]:
     )
 
 
-def _encode(values: list[Any]) -> str:
-    text = json.dumps(values, default=StrictJSON.default, separators=(",", ":"))
-    return urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
-
-
 def _decode(cursor: str, keys: Sequence[_Key]) -> dict[str, Any]:
     try:
-        values = strict_loads(urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)))
+        values = unseal(cursor, _order(keys))
         pairs = enumerate(zip(keys, values, strict=True))
         return {_name(number): _value(key, value) for number, (key, value) in pairs}
     except (ValueError, TypeError, OverflowError):

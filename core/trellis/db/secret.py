@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from functools import cache
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -45,6 +46,12 @@ def fingerprint(key: str) -> str:
 def key_fingerprints() -> list[str]:
     """What the keys of this installation's secrets are called by, the one that encrypts first."""
     return [fingerprint(key.get_secret_value()) for key in runtime().settings.core.secret_keys]
+
+
+@cache
+def derived_key(purpose: bytes, key: str) -> bytes:
+    """What one of ``secret_keys`` becomes for one purpose: 32 bytes."""
+    return HKDF(SHA256(), 32, None, purpose).derive(key.encode())
 
 
 def cipher(purpose: bytes, salt: bytes | None = None) -> MultiFernet:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 import threading
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from marshmallow import fields
+from pydantic import SecretStr
 from sqlalchemy import (
     Column,
     Date,
@@ -32,11 +35,13 @@ from sqlalchemy import (
 )
 
 from trellis.api import Blueprint, Listing, Page, Schema, Timestamp, paginate
+from trellis.api.cursors import seal
 from trellis.api.strict_json import StrictJSON
 from trellis.db import UTCDateTime
 from trellis.db.base import db
 from trellis.db.engine import init_engine
 from trellis.errors import InvalidInput
+from trellis.runtime import runtime
 from trellis.settings import Settings
 from trellis.unit_of_work import unit_of_work
 
@@ -272,7 +277,6 @@ def test_orders(app: Flask, way: Way, order: tuple[Any, ...]) -> None:
 
 def cursor_of(values: Any) -> str:
     import json
-    from base64 import urlsafe_b64encode
 
     return urlsafe_b64encode(json.dumps(values, default=StrictJSON.default).encode()).decode()
 
@@ -311,9 +315,49 @@ def test_foreign_cursor_is_a_field_error(client: FlaskClient, cursor: str) -> No
 @pytest.mark.parametrize("values", [[True], [1.5], ["1"], [2**63]])
 def test_cursor_types_are_those_of_the_columns(app: Flask, way: Way, values: list[Any]) -> None:
     pages = way(select(C.id), C.count)
-    pages(cursor=cursor_of([1]), limit=1)
+    pages(cursor=seal([1], "count False"), limit=1)
     with pytest.raises(InvalidInput):
-        pages(cursor=cursor_of(values), limit=1)
+        pages(cursor=seal(values, "count False"), limit=1)
+
+
+@ways
+def test_e10_a_cursor_is_signed(app: Flask, way: Way) -> None:
+    pages = way(select(C.id), C.count, C.id)
+    cursor = pages(cursor=None, limit=1).next_cursor
+    assert cursor is not None
+    assert pages(cursor=cursor, limit=1).items
+    sealed = bytearray(urlsafe_b64decode(cursor + "=="))
+    for place in (0, 15, 16, len(sealed) - 2):
+        changed = bytes([*sealed[:place], sealed[place] ^ 1, *sealed[place + 1 :]])
+        with pytest.raises(InvalidInput):
+            pages(cursor=urlsafe_b64encode(changed).decode(), limit=1)
+
+
+@ways
+def test_e10_a_cursor_belongs_to_its_order(app: Flask, way: Way) -> None:
+    cursor = way(select(C.id), C.count, C.id)(cursor=None, limit=1).next_cursor
+    with pytest.raises(InvalidInput):
+        way(select(C.id), C.count.desc(), C.id)(cursor=cursor, limit=1)
+
+
+@ways
+def test_e10_a_cursor_outlives_the_key_that_signs_until_it_goes(
+    app: Flask, way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = runtime().settings
+
+    def sign_with(*keys: str) -> None:
+        core = loaded.core.model_copy(update={"secret_keys": tuple(map(SecretStr, keys))})
+        monkeypatch.setattr(runtime(), "settings", replace(loaded, core=core))
+
+    pages = way(select(C.id), C.id)
+    sign_with("an-old-key")
+    cursor = pages(cursor=None, limit=1).next_cursor
+    sign_with("a-new-key", "an-old-key")
+    assert pages(cursor=cursor, limit=1).items
+    sign_with("a-new-key")
+    with pytest.raises(InvalidInput):
+        pages(cursor=cursor, limit=1)
 
 
 def test_page_is_documented(client: FlaskClient) -> None:
