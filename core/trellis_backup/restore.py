@@ -6,6 +6,7 @@ knows that what is there was not finished.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from dataclasses import dataclass
 from typing import cast
@@ -27,6 +28,8 @@ from trellis_backup.inventory import Inventory
 from trellis_backup.manifest import Manifest
 from trellis_backup.snapshot import VERSIONS, owned_tables
 from trellis_backup.target import Target, told
+
+_LEAVING_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,17 @@ def _check(connection: Connection, found: Manifest) -> None:
         )
 
 
+def _others(connection: Connection) -> int:
+    others: int = connection.execute(
+        text(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND application_name = 'trellis' AND pid <> pg_backend_pid()"
+        )
+    ).scalar_one()
+    connection.rollback()
+    return others
+
+
 def _refuse_while_used(connection: Connection) -> None:
     if connection.dialect.name == "sqlite":
         # The last connection alone can leave the mode in which there may be several.
@@ -103,13 +117,10 @@ def _refuse_while_used(connection: Connection) -> None:
             driver.execute("PRAGMA journal_mode = WAL")
             driver.execute(f"PRAGMA busy_timeout = {patience}")
         return
-    others = connection.execute(
-        text(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-            " AND application_name = 'trellis' AND pid <> pg_backend_pid()"
-        )
-    ).scalar_one()
-    connection.rollback()
+    # What has just ended is seen for a moment yet.
+    until = time.monotonic() + _LEAVING_SECONDS
+    while (others := _others(connection)) and time.monotonic() < until:
+        time.sleep(_LEAVING_SECONDS / 20)
     if others:
         raise BackupError(
             f"{others} connection(s) of Trellis to this database are open: stop it first."
