@@ -55,10 +55,10 @@ class Environment:
             with app.app_context():
                 migrations.upgrade()
             environment = cls(data_dir, app, database, variables)
-            environment._dispose()
+            environment.disconnect()
             database.save()
             yield environment
-            environment._dispose()
+            environment.disconnect()
 
     @property
     def _runtime(self) -> Runtime:
@@ -70,13 +70,14 @@ class Environment:
         self._runtime.announcer.settle()
         self._runtime.redis.flushall()
         if self._used:
-            self._database.restore(self._dispose)
+            self._database.restore(self.disconnect)
             self._runtime.ports = dict(self._ports)
             for directory in ("objects", "mailbox", "push"):
                 for entry in (self.data_dir / directory).glob("*"):
                     shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         self._used = True
 
-    def _dispose(self) -> None:
+    def disconnect(self) -> None:
+        """Close the connections that the application keeps for later."""
         with self.app.app_context():
             db.engine.dispose()

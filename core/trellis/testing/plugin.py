@@ -93,7 +93,11 @@ def app(trellis_environment: Environment) -> Flask:
 def app_environ(
     app: Flask, trellis_environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> Mapping[str, str]:
-    """The settings of `app`, put in the environment for commands and processes of a test."""
+    """The settings of `app`, put in the environment for commands and processes of a test.
+
+    What tests before have left `app` of connections is closed: a restore would refuse over them.
+    """
+    trellis_environment.disconnect()
     for name, value in trellis_environment.variables.items():
         monkeypatch.setenv(name, value)
     return trellis_environment.variables

@@ -6,9 +6,13 @@ import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import cast
 
 import pytest
+from flask import Flask
+from sqlalchemy import QueuePool
 
+from trellis.db.base import db
 from trellis.testing.databases import on_sqlite
 from trellis.testing.environment import Environment
 from trellis.testing.plugin import pytest_configure
@@ -34,6 +38,18 @@ def test_what_a_test_starts_finds_the_settings_of_its_application(
 ) -> None:
     assert app_environ["TRELLIS_DATA_DIR"] == str(trellis_environment.data_dir)
     assert {name: os.environ[name] for name in app_environ} == app_environ
+
+
+def test_what_a_test_starts_finds_nobody_connected(
+    app: Flask, request: pytest.FixtureRequest
+) -> None:
+    with app.app_context():
+        pool = cast("QueuePool", db.engine.pool)
+        with db.engine.connect(), db.engine.connect():
+            pass
+        assert pool.checkedin() == 2
+        request.getfixturevalue("app_environ")
+        assert cast("QueuePool", db.engine.pool).checkedin() == 0
 
 
 def test_settings_of_the_user_are_not_those_of_tests(
