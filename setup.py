@@ -140,6 +140,7 @@ setup(
         "trellis.commands": [
             "backup = trellis_backup.cli:backup",
             "demo = trellis_demo.cli:demo",
+            "openapi = trellis_openapi.cli:openapi",
             "perf = trellis_perf.cli:perf",
         ],
         "pytest11": ["trellis = trellis.testing.plugin"],

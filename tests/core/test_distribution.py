@@ -86,7 +86,7 @@ def extra_of(package: str, path: Path) -> str:
     """Who imports this file has this extra; nobody else may need what it imports."""
     if package == "trellis_perf" or path.name == "perf.py":
         return "perf"
-    if path.parts[-3:] == ("cli", "openapi", "rules.py"):
+    if package == "trellis_openapi" and path.name == "rules.py":
         return "openapi"
     return "dev" if "testing" in path.parts else ""
 

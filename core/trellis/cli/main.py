@@ -30,7 +30,6 @@ _COMMANDS = {
     "plugins": "trellis.cli.plugins",
     "config": "trellis.cli.config",
     "storage": "trellis.cli.storage",
-    "openapi": "trellis.cli.openapi",
     "api": "trellis.cli.api",
 }
 _PROCESSES = ("trellis.cli.processes", "trellis.cli.serve")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-from trellis.cli.openapi.changes import Change
-from trellis.cli.openapi.comparison import compare
+from trellis_openapi.changes import Change
+from trellis_openapi.comparison import compare
 
 Document = dict[str, Any]
 

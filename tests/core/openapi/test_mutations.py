@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trellis.api.requests import EXTENSION
-from trellis.cli.openapi.comparison import compare
-from trellis.cli.openapi.nodes import BadDocument
+from trellis_openapi.comparison import compare
+from trellis_openapi.nodes import BadDocument
 
 Steps = tuple[str | int, ...]
 

@@ -17,7 +17,7 @@ from tests.core.openapi.documents import (
     worst,
 )
 
-from trellis.cli.openapi.comparison import compare
+from trellis_openapi.comparison import compare
 
 PATH = "/paths/~1v1~1things~1{thing_id}"
 POST = f"{PATH}/post"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from tests.core.openapi.documents import document, only, verdicts, worst
 
-from trellis.cli.openapi.comparison import compare
-from trellis.cli.openapi.nodes import BadDocument
+from trellis_openapi.comparison import compare
+from trellis_openapi.nodes import BadDocument
 
 TEXT = {"type": "string"}
 

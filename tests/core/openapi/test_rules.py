@@ -10,7 +10,7 @@ from flask import Flask
 from tests.core.openapi.documents import GONE, changed
 
 from trellis.api.requests import EXTENSION
-from trellis.cli.openapi.rules import broken_rules, faults
+from trellis_openapi.rules import broken_rules, faults
 
 SIGN_IN = "/paths/~1v1~1auth~1sessions/post"
 ASSETS = "/paths/~1v1~1media~1assets/get"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.core.openapi.documents import document, only, verdicts, worst
 
-from trellis.cli.openapi.comparison import compare
+from trellis_openapi.comparison import compare
 
 BREAKING, CLIENTS = "breaking", "breaking for generated clients"
 UNKNOWN, COMPATIBLE = "cannot tell", "compatible"

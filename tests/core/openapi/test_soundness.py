@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from tests.core.openapi.documents import document, verdicts
 
-from trellis.cli.openapi.comparison import compare
+from trellis_openapi.comparison import compare
 
 CALM = {"compatible", "breaking for generated clients"}
 NAMES = ("a", "b")

@@ -9,8 +9,8 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from trellis.api.problems import MEDIA_TYPE
-from trellis.cli.openapi.comparison import METHODS
-from trellis.cli.openapi.nodes import Node
+from trellis_openapi.comparison import METHODS
+from trellis_openapi.nodes import Node
 
 _Rule = Callable[[Node], Iterator[str]]
 

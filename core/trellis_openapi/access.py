@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from trellis.cli.openapi.changes import Changes, Verdict
-from trellis.cli.openapi.nodes import BadDocument, Node, same
+from trellis_openapi.changes import Changes, Verdict
+from trellis_openapi.nodes import BadDocument, Node, same
 
 # What a client has to have: schemes, each with the permissions that it needs.
 _Way = Mapping[str, frozenset[str]]

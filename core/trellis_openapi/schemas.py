@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 
-from trellis.cli.openapi.alternatives import ANNOTATIONS, Alternative, alternatives, component
-from trellis.cli.openapi.changes import Changes, Report, Side, Verdict
-from trellis.cli.openapi.nodes import Node, equal_values, same
-from trellis.cli.openapi.values import COMPARED, changed_at, compare_values
+from trellis_openapi.alternatives import ANNOTATIONS, Alternative, alternatives, component
+from trellis_openapi.changes import Changes, Report, Side, Verdict
+from trellis_openapi.nodes import Node, equal_values, same
+from trellis_openapi.values import COMPARED, changed_at, compare_values
 
 _NOTES = ANNOTATIONS | {"deprecated", "readOnly", "writeOnly"}
 _Alternatives = list[Alternative]

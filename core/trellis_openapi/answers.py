@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from trellis.api.problems import MEDIA_TYPE
-from trellis.cli.openapi.changes import Changes, Side, Verdict
-from trellis.cli.openapi.nodes import Node
-from trellis.cli.openapi.schemas import SchemaComparison, compare_media
+from trellis_openapi.changes import Changes, Side, Verdict
+from trellis_openapi.nodes import Node
+from trellis_openapi.schemas import SchemaComparison, compare_media
 
 # Only who sends `Range` or `If-None-Match` is answered so.
 _ASKED_FOR = frozenset({"206", "304"})

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from trellis.cli.openapi.changes import Change, Changes, Verdict
-from trellis.cli.openapi.nodes import Node
-from trellis.cli.openapi.operations import OperationComparison
+from trellis_openapi.changes import Change, Changes, Verdict
+from trellis_openapi.nodes import Node
+from trellis_openapi.operations import OperationComparison
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _TEMPLATE = re.compile(r"\{([^{}]*)\}")

@@ -6,7 +6,7 @@ from collections.abc import Set
 from dataclasses import dataclass
 from enum import Enum
 
-from trellis.cli.openapi.nodes import Node, equal_values, same
+from trellis_openapi.nodes import Node, equal_values, same
 
 
 class Verdict(Enum):

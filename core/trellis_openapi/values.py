@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from trellis.cli.openapi.alternatives import Alternative
-from trellis.cli.openapi.changes import Report, Side, Verdict
-from trellis.cli.openapi.nodes import BadDocument, Node, canonical
+from trellis_openapi.alternatives import Alternative
+from trellis_openapi.changes import Report, Side, Verdict
+from trellis_openapi.nodes import BadDocument, Node, canonical
 
 _Bound = tuple[float, int]
 _Rule = Callable[[Report, Alternative, Alternative], None]

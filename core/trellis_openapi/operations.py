@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trellis.cli.openapi.access import compare_access
-from trellis.cli.openapi.answers import compare_answers
-from trellis.cli.openapi.changes import Changes, Side, Verdict
-from trellis.cli.openapi.nodes import BadDocument, Node
-from trellis.cli.openapi.schemas import SchemaComparison, compare_media
+from trellis_openapi.access import compare_access
+from trellis_openapi.answers import compare_answers
+from trellis_openapi.changes import Changes, Side, Verdict
+from trellis_openapi.nodes import BadDocument, Node
+from trellis_openapi.schemas import SchemaComparison, compare_media
 
 _Key = tuple[str, str]
 

@@ -33,7 +33,7 @@ def check() -> None:
 
     if find_spec("openapi_spec_validator") is None:
         raise StartError("A validator is needed: pip install 'trellis-backend[openapi]'.")
-    from trellis.cli.openapi.rules import faults
+    from trellis_openapi.rules import faults
 
     found = faults(_installed())
     for fault in found:
@@ -51,8 +51,8 @@ def diff(base: Path, head: Path | None) -> None:
     BASE and HEAD are files as `trellis openapi export` writes them; without HEAD it is what is
     installed.
     """
-    from trellis.cli.openapi.comparison import compare
-    from trellis.cli.openapi.nodes import BadDocument, read
+    from trellis_openapi.comparison import compare
+    from trellis_openapi.nodes import BadDocument, read
 
     try:
         changes = compare(read(base), read(head) if head else _installed())

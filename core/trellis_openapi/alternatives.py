@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-from trellis.cli.openapi.nodes import BadDocument, Node, same
+from trellis_openapi.nodes import BadDocument, Node, same
 
 _COMPONENTS = "/components/schemas/"
 _COMPOSED = frozenset({"$ref", "type", "allOf", "anyOf", "oneOf", "properties"})
