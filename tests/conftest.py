@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from trellis.jobs.declaration import Options, Task
 from trellis.runtime import Runtime
+from trellis.task import Options, Task
 from trellis.testing.plugin import on_postgresql
 
 Declare = Callable[..., str]

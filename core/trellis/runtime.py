@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from trellis.events import Event
     from trellis.jobs.announcer import Announcer
-    from trellis.jobs.declaration import Task
     from trellis.plugin import Cron, Every, Plugin
     from trellis.settings import LoadedSettings
+    from trellis.task import Task
 
 
 @dataclass

@@ -91,7 +91,7 @@ def work_trellis() -> None:
 def application() -> Flask:
     """Trellis with a task that inserts one row."""
     from trellis.app import create_app
-    from trellis.jobs.declaration import Options, Task
+    from trellis.task import Options, Task
 
     app = create_app()
     app.extensions["trellis"].tasks[_TASK] = Task(_TASK, measured, Options())

@@ -35,9 +35,9 @@ from trellis.db import new_id, utcnow
 from trellis.db.base import db
 from trellis.db.engine import UNIT
 from trellis.events import Event
-from trellis.jobs.declaration import Options, Task
 from trellis.privacy.models import Erasure
 from trellis.runtime import Runtime
+from trellis.task import Options, Task
 from trellis.testing.databases import on_postgresql, on_sqlite
 from trellis.testing.environment import Environment
 from trellis.testing.postgresql import DURABLE, PostgreSQL

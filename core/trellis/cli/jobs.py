@@ -12,7 +12,7 @@ import click
 from flask.ctx import AppContext
 
 from trellis.errors import Conflict, NotFound
-from trellis.jobs.declaration import QUEUES
+from trellis.task import QUEUES
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 DEAD_OF = click.option("--task", metavar="NAME", help="All dead ones of this task.")

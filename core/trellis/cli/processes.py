@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from trellis.jobs.declaration import QUEUES, Queue
+from trellis.task import QUEUES, Queue
 
 if TYPE_CHECKING:
     from flask import Flask

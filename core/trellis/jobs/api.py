@@ -11,7 +11,7 @@ from marshmallow import fields, validate
 from trellis.api import Blueprint, Page, Schema, Timestamp
 from trellis.errors import Conflict, NotFound
 from trellis.jobs import operate
-from trellis.jobs.declaration import PRIORITIES, QUEUES
+from trellis.task import PRIORITIES, QUEUES
 
 PERMISSION = "core.jobs"
 _PRIORITY_NAMES: dict[int, str] = {number: name for name, number in PRIORITIES.items()}

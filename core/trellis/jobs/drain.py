@@ -15,7 +15,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from trellis.db.faults import fault_of
 from trellis.feed.sequencer import sequence
-from trellis.jobs.declaration import PRIORITIES
 from trellis.jobs.flight import Ended, process
 from trellis.jobs.keeper import kept
 from trellis.jobs.limits import limit_memory
@@ -24,6 +23,7 @@ from trellis.jobs.wake import LIGHT_KEY, wake_feed, wake_light
 from trellis.observe.metrics import observe_task
 from trellis.outbox.lease import Claim, claim_abandoned, claim_any, claim_fresh, release
 from trellis.runtime import runtime
+from trellis.task import PRIORITIES
 
 log = structlog.get_logger(__name__)
 

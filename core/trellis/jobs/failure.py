@@ -12,9 +12,9 @@ from sqlalchemy.exc import DBAPIError
 
 from trellis.db.faults import Fault
 from trellis.errors import DomainError, Permanent, RetryLater, StartError, Transient
-from trellis.jobs.declaration import Task
 from trellis.jobs.limits import OVERDUE, SILENT, TaskTimeoutError
 from trellis.outbox.lease import Claim, give_up, postpone
+from trellis.task import Task
 
 log = structlog.get_logger(__name__)
 

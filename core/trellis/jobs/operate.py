@@ -13,11 +13,11 @@ from trellis.api.pages import Page, paginate
 from trellis.db.clock import database_now
 from trellis.db.reads import fetch_all, fetch_one
 from trellis.errors import Conflict, NotFound
-from trellis.jobs.declaration import Queue
 from trellis.jobs.wake import wake_missing
 from trellis.observe.audit import record
 from trellis.outbox.models import OutboxRow
 from trellis.runtime import runtime
+from trellis.task import Queue
 from trellis.unit_of_work import UnitOfWork, unit_of_work
 
 State = Literal["waiting", "running", "done", "dead"]

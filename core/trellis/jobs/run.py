@@ -9,12 +9,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from trellis.db.faults import fault_of
 from trellis.errors import CommittedRefusal, RetryLater
-from trellis.jobs.declaration import Task
 from trellis.jobs.failure import describe, fail, hand_back, put_off
 from trellis.jobs.flight import Ended, process
 from trellis.jobs.limits import time_limit
 from trellis.outbox.lease import Claim, LeaseLostError, complete, give_up
 from trellis.runtime import runtime
+from trellis.task import Task
 from trellis.unit_of_work import unit_of_work
 
 log = structlog.get_logger(__name__)

@@ -23,13 +23,13 @@ from trellis.db.faults import fault_of
 from trellis.db.reads import fetch_value
 from trellis.feed.sequencer import sequence
 from trellis.jobs.broker import patient_client
-from trellis.jobs.declaration import QUEUES
 from trellis.jobs.wake import MOST, wake_feed, wake_missing
 from trellis.outbox.lease import runnable
 from trellis.outbox.models import OutboxRow
 from trellis.outbox.setback import after_setback
 from trellis.plugin import Cron, Every
 from trellis.runtime import runtime
+from trellis.task import QUEUES
 from trellis.unit_of_work import unit_of_work
 
 log = structlog.get_logger(__name__)

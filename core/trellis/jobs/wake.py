@@ -14,7 +14,7 @@ from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from trellis.jobs.declaration import Queue as QueueName
+from trellis.task import Queue as QueueName
 
 FEED_CHANNEL = "trellis:feed"
 LIGHT_KEY = "trellis:wake:light"

@@ -22,12 +22,12 @@ from rq.worker.base import BaseWorker
 
 from trellis.db.base import db
 from trellis.jobs.broker import patient_client
-from trellis.jobs.declaration import Queue
 from trellis.jobs.flight import Ended, Flight, account_for, process
 from trellis.jobs.limits import resident_mebibytes
 from trellis.jobs.wake import WakeUpJob, rq_queue
 from trellis.observe.metrics import forget_process, observe_task
 from trellis.runtime import runtime
+from trellis.task import Queue
 
 log = structlog.get_logger(__name__)
 

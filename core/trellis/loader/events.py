@@ -8,10 +8,10 @@ from uuid import UUID
 
 from trellis.events import Envelope, Event
 from trellis.feed.reader import event as stored_event
-from trellis.jobs.declaration import Options, Task
 from trellis.loader.faults import PluginFaultError
 from trellis.loader.rooms import resolve
 from trellis.runtime import LoadedPlugin, Runtime
+from trellis.task import Options, Task
 
 
 def register_published(runtime: Runtime, plugin: LoadedPlugin) -> None:

@@ -7,11 +7,11 @@ from types import ModuleType
 
 from croniter import croniter
 
-from trellis.jobs.declaration import Task, options_of
 from trellis.loader.faults import PluginFaultError
 from trellis.loader.rooms import room
 from trellis.plugin import Cron, Every
 from trellis.runtime import LoadedPlugin, Runtime
+from trellis.task import Task, options_of
 
 
 def register(runtime: Runtime, plugin: LoadedPlugin) -> None:

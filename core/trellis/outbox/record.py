@@ -8,8 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from trellis.db.ids import new_id
-from trellis.jobs.declaration import PRIORITIES
 from trellis.runtime import runtime
+from trellis.task import PRIORITIES
 
 
 @dataclass(frozen=True)

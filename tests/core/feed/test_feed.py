@@ -19,9 +19,9 @@ from trellis.events import Envelope, Event, user_audience
 from trellis.feed import changes, entries_between, head
 from trellis.feed.models import FeedEntry
 from trellis.feed.sequencer import sequence
-from trellis.jobs.declaration import Options, Task
 from trellis.loader.events import _deliver
 from trellis.runtime import Runtime
+from trellis.task import Options, Task
 from trellis.unit_of_work import unit_of_work
 
 

@@ -17,10 +17,10 @@ from trellis.feed import changes, head, retention
 from trellis.feed.models import FeedEntry, FeedHead
 from trellis.feed.sequencer import sequence
 from trellis.feed.tasks import trim_feed
-from trellis.jobs.declaration import Options, Task
 from trellis.loader.events import _deliver
 from trellis.outbox.models import OutboxRow
 from trellis.runtime import Runtime
+from trellis.task import Options, Task
 from trellis.unit_of_work import unit_of_work
 
 Share = Callable[..., None]

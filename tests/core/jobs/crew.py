@@ -22,10 +22,10 @@ from flask import Flask
 
 from trellis.app import create_app
 from trellis.jobs import limits, worker
-from trellis.jobs.declaration import Options, Task
 from trellis.jobs.pool import run_forked
 from trellis.jobs.schedule import run_scheduler
 from trellis.observe.audit import record
+from trellis.task import Options, Task
 from trellis.unit_of_work import unit_of_work
 
 _PAUSE = 0.01

@@ -12,11 +12,11 @@ from flask import Flask
 from sqlalchemy import delete, func, select, update
 
 from trellis.db import database_now, fetch_all, fetch_value
-from trellis.jobs.declaration import PRIORITIES
 from trellis.jobs.drain import drain
 from trellis.jobs.run import run
 from trellis.outbox.lease import claim_fresh
 from trellis.outbox.models import OutboxRow
+from trellis.task import PRIORITIES
 from trellis.unit_of_work import unit_of_work
 
 

@@ -19,9 +19,9 @@ from trellis.api import Public, Requires, User, ViewAccess
 from trellis.db import migrations
 from trellis.errors import DomainError
 from trellis.events import Event
-from trellis.jobs.declaration import Options, Task
 from trellis.plugin import Plugin
 from trellis.runtime import LoadedPlugin, PersonalDataRooms, Runtime
+from trellis.task import Options, Task
 from trellis.testing import PluginContract, contract
 
 RunTasks = Callable[..., list[str]]

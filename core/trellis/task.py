@@ -1,4 +1,4 @@
-"""Declaring a task: a function of a plugin's ``tasks.py`` that a worker runs."""
+"""What a task is, and how one is declared: a function of a ``tasks.py`` that a worker runs."""
 
 from __future__ import annotations
 
