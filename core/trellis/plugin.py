@@ -65,15 +65,6 @@ CORE_PERMISSIONS = (Permission("core.jobs", "Look at durable work, retry it and 
 """What the core's own routes require."""
 
 
-def every_permission() -> frozenset[str]:
-    """The names of all permissions that the core and the running app's plugins declare."""
-    from trellis.runtime import runtime  # imported late: reading a plugin's class needs no Flask
-
-    loaded = runtime().plugins.values()
-    declared = [*CORE_PERMISSIONS, *(each for one in loaded for each in one.plugin.permissions)]
-    return frozenset(permission.name for permission in declared)
-
-
 class Plugin:
     """Subclass, fill in the attributes, name the class in entry-point group ``trellis.plugins``.
 

@@ -7,7 +7,7 @@ needs it: ``port(Messenger).send(…)``.
 from trellis.contracts.identity import Identity, Principal
 from trellis.contracts.local import Mailbox, PushSink
 from trellis.contracts.messaging import Messenger
-from trellis.contracts.registry import port, port_or_none
+from trellis.contracts.registry import every_permission, port, port_or_none
 from trellis.contracts.storage import BlobStore
 from trellis.contracts.tracking import EventSink
 
@@ -19,6 +19,7 @@ __all__ = [
     "Messenger",
     "Principal",
     "PushSink",
+    "every_permission",
     "port",
     "port_or_none",
 ]

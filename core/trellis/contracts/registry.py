@@ -1,10 +1,11 @@
-"""Finding the provider of a port in the running application."""
+"""What the running application has for plugins: the providers of ports, and all permissions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TypeAlias, TypeVar, cast
 
+from trellis.plugin import CORE_PERMISSIONS
 from trellis.runtime import runtime
 
 P = TypeVar("P")
@@ -26,3 +27,10 @@ def port(contract: Contract[P]) -> P:
 def port_or_none(contract: Contract[P]) -> P | None:
     """The provider of a port, or ``None``: for the ports in a plugin's ``wants``."""
     return cast("P | None", runtime().ports.get(cast("type[P]", contract)))
+
+
+def every_permission() -> frozenset[str]:
+    """The names of all permissions that the core and the running app's plugins declare."""
+    loaded = runtime().plugins.values()
+    declared = [*CORE_PERMISSIONS, *(each for one in loaded for each in one.plugin.permissions)]
+    return frozenset(permission.name for permission in declared)

@@ -9,10 +9,9 @@ from collections.abc import Collection
 
 from sqlalchemy import bindparam, select
 
-from trellis.contracts import Principal
+from trellis.contracts import Principal, every_permission
 from trellis.db import Compiled, Found, database_now, fetch_all, fetch_one
 from trellis.errors import Unauthenticated
-from trellis.plugin import every_permission
 from trellis.unit_of_work import unit_of_work
 from trellis_auth.models import Device, Session, User
 from trellis_auth.services import accounts, endings

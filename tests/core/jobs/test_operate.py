@@ -214,7 +214,7 @@ def test_only_whoever_may_gets_through(
 
 
 def test_operators_have_the_permission_of_the_core(app: Flask) -> None:
-    from trellis.plugin import every_permission
+    from trellis.contracts import every_permission
 
     with app.app_context():
         assert {"core.jobs", "analytics.read"} <= every_permission()
