@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from flask import current_app
 
@@ -13,10 +13,9 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from trellis.events import Event
-    from trellis.jobs.announcer import Announcer
     from trellis.plugin import Cron, Every, Plugin
     from trellis.settings import LoadedSettings
-    from trellis.task import Task
+    from trellis.task import Queue, Task
 
 
 @dataclass
@@ -39,6 +38,16 @@ class PersonalDataRooms:
 
     export: Callable[..., Mapping[str, Any]]
     erase: Callable[..., Mapping[str, int]]
+
+
+class Announcer(Protocol):
+    """Tells those whom a commit concerns; see `trellis.jobs.announcer`."""
+
+    def announce(self, work: Sequence[Queue], *, feed: bool) -> None:
+        """Wake those who run the work, and those who follow the ``feed`` when it has grown."""
+
+    def settle(self, within: float = ...) -> None:
+        """Wait until all is told, for so many seconds at most: this process is about to end."""
 
 
 @dataclass

@@ -155,7 +155,7 @@ class UnitOfWork:
                 log.exception("after_commit_failed")
 
     def _wake(self) -> None:
-        runtime().announcer.announce(self._work, feed=bool(self._events))
+        runtime().announcer.announce([work.queue for work in self._work], feed=bool(self._events))
 
 
 class Collection(UnitOfWork):

@@ -7,15 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import structlog
 from redis import Redis, RedisError
 
 from trellis.jobs.wake import wake_feed, wake_heavy, wake_light
-
-if TYPE_CHECKING:
-    from trellis.outbox.record import OutboxRecord
+from trellis.task import Queue
 
 log = structlog.get_logger(__name__)
 
@@ -53,15 +50,14 @@ class Announcer:
         self._telling = False
         self._thread: threading.Thread | None = None
 
-    def announce(self, work: Sequence[OutboxRecord], *, feed: bool) -> None:
+    def announce(self, work: Sequence[Queue], *, feed: bool) -> None:
         """Wake those who run the work, and those who follow the ``feed`` when it has grown."""
         if not (work or feed):
             return
         if self._process != os.getpid():
             self._begin()  # the thread is the parent's
-        queues = [record.queue for record in work]
         with self._changed:
-            self._news += _News("light" in queues, queues.count("heavy"), feed)
+            self._news += _News("light" in work, work.count("heavy"), feed)
             if self._thread is None:
                 thread = threading.Thread(target=self._run, name="announcer", daemon=True)
                 thread.start()

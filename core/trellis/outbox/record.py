@@ -9,7 +9,7 @@ from uuid import UUID
 
 from trellis.db.ids import new_id
 from trellis.runtime import runtime
-from trellis.task import PRIORITIES
+from trellis.task import PRIORITIES, Queue
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class OutboxRecord:
 
     id: UUID
     task: str
-    queue: str
+    queue: Queue
     priority: int
     arguments: Mapping[str, Any]
     delay: float
