@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from trellis.api import Blueprint, Page, current_principal
+from trellis.api import Blueprint, current_principal
 from trellis.errors import NotFound, ServiceUnavailable
+from trellis.paging import Page
 from trellis_auth import errors, schemas, services
 from trellis_auth.models import DeviceInfo
 

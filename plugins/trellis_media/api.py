@@ -8,8 +8,9 @@ from uuid import UUID
 from flask import Response
 from werkzeug.datastructures import FileStorage
 
-from trellis.api import Blueprint, Page, blob_response, current_principal
+from trellis.api import Blueprint, blob_response, current_principal
 from trellis.errors import NotFound
+from trellis.paging import Page
 from trellis_media import services
 from trellis_media.errors import (
     AssetTooLarge,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from trellis.api import Blueprint, Page, current_principal
+from trellis.api import Blueprint, current_principal
 from trellis.db import Found
 from trellis.errors import NotFound
+from trellis.paging import Page
 from trellis_webhooks import services
 from trellis_webhooks.errors import EndpointNotEnabled, TooManyEndpoints, TooManySecrets
 from trellis_webhooks.schemas import (

@@ -14,15 +14,12 @@ from trellis.api.blueprint import Blueprint
 from trellis.api.conditional import blob_response
 from trellis.api.init import init_api
 from trellis.api.openapi import ApiFault, export_openapi
-from trellis.api.pages import Listing, Page, paginate
 from trellis.api.schemas import Schema, Timestamp
 from trellis.api.strict_json import utc_text
 
 __all__ = [
     "ApiFault",
     "Blueprint",
-    "Listing",
-    "Page",
     "Public",
     "Requires",
     "Schema",
@@ -34,7 +31,6 @@ __all__ = [
     "current_principal",
     "export_openapi",
     "init_api",
-    "paginate",
     "undeclared_views",
     "utc_text",
     "view_access",

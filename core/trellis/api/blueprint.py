@@ -32,11 +32,12 @@ from trellis.api.documentation import (
     possible_errors,
 )
 from trellis.api.idempotency import SAFE_METHODS
-from trellis.api.pages import Page, next_link, page_schema
+from trellis.api.pages import next_link, page_schema
 from trellis.api.requests import Operation, body_limit
 from trellis.api.schemas import PageArguments
 from trellis.api.sparse import FIELDS, SparseEncoder
 from trellis.errors import DomainError
+from trellis.paging import Page
 
 
 class JSONResponse(Response):

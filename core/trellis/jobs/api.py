@@ -8,9 +8,10 @@ from uuid import UUID
 
 from marshmallow import fields, validate
 
-from trellis.api import Blueprint, Page, Schema, Timestamp
+from trellis.api import Blueprint, Schema, Timestamp
 from trellis.errors import Conflict, NotFound
 from trellis.jobs import operate
+from trellis.paging import Page
 from trellis.task import PRIORITIES, QUEUES
 
 PERMISSION = "core.jobs"

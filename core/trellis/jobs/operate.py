@@ -9,13 +9,13 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, and_, case, delete, func, or_, select, update
 
-from trellis.api.pages import Page, paginate
 from trellis.db.clock import database_now
 from trellis.db.reads import fetch_all, fetch_one
 from trellis.errors import Conflict, NotFound
 from trellis.jobs.wake import wake_missing
 from trellis.observe.audit import record
 from trellis.outbox.models import OutboxRow
+from trellis.paging import Page, paginate
 from trellis.runtime import runtime
 from trellis.task import Queue
 from trellis.unit_of_work import UnitOfWork, unit_of_work

@@ -26,6 +26,7 @@ PUBLIC_MODULES = frozenset(
         "trellis.jobs.dead",
         "trellis.observe.audit",
         "trellis.outgoing",
+        "trellis.paging",
         "trellis.plugin",
         "trellis.privacy",
         "trellis.settings",

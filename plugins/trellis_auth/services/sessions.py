@@ -9,10 +9,10 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, insert, select, update
 
-from trellis.api import Listing, Page
 from trellis.contracts import EventSink, port_or_none
 from trellis.db import database_now, new_id, utcnow
 from trellis.observe.audit import record
+from trellis.paging import Listing, Page
 from trellis.unit_of_work import UnitOfWork, unit_of_work
 from trellis_auth.errors import InvalidCredentials, InvalidRefreshToken, NotVerified
 from trellis_auth.models import FIRST_PARTY_CLIENT, Device, DeviceInfo, Session

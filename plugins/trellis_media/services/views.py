@@ -8,10 +8,11 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, select
 
-from trellis.api import Listing, Page, utc_text
+from trellis.api import utc_text
 from trellis.cache import cached
 from trellis.db import Compiled, fetch_all, fetch_one
 from trellis.errors import NotFound
+from trellis.paging import Listing, Page
 from trellis.settings import Settings
 from trellis_media.models import Asset
 

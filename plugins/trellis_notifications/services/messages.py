@@ -9,7 +9,6 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, func, insert, select, update
 
-from trellis.api import Listing, Page
 from trellis.cache import cached
 from trellis.contracts import PushSink, port_or_none
 from trellis.db import (
@@ -23,6 +22,7 @@ from trellis.db import (
     utcnow,
 )
 from trellis.errors import NotFound
+from trellis.paging import Listing, Page
 from trellis.unit_of_work import UnitOfWork, unit_of_work
 from trellis_notifications.errors import InvalidMessage
 from trellis_notifications.events import MessageCreated

@@ -9,9 +9,9 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, delete, insert, select
 
-from trellis.api import Page, paginate
 from trellis.db import Compiled, Found, database_now, fetch_all, fetch_one, fetch_value, new_id
 from trellis.errors import NotFound
+from trellis.paging import Page, paginate
 from trellis.unit_of_work import UnitOfWork, unit_of_work
 from trellis_webhooks.errors import EndpointNotEnabled
 from trellis_webhooks.models import WAITING, Attempt, Delivery, Endpoint

@@ -8,12 +8,12 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, delete, func, select
 
-from trellis.api import Listing, Page
 from trellis.db import Compiled, Found, database_now, fetch_one, fetch_value, new_id
 from trellis.errors import InvalidInput, NotFound
 from trellis.feed import head, published
 from trellis.observe import audit
 from trellis.outgoing import TargetRefused, check_url
+from trellis.paging import Listing, Page
 from trellis.unit_of_work import UnitOfWork, unit_of_work
 from trellis_webhooks.errors import TooManyEndpoints
 from trellis_webhooks.models import Cursor, Endpoint

@@ -34,13 +34,13 @@ from sqlalchemy import (
     select,
 )
 
-from trellis.api import Blueprint, Listing, Page, Schema, Timestamp, paginate
-from trellis.api.cursors import seal
-from trellis.api.strict_json import StrictJSON
+from trellis.api import Blueprint, Schema, Timestamp
 from trellis.db import UTCDateTime
 from trellis.db.base import db
 from trellis.db.engine import init_engine
 from trellis.errors import InvalidInput
+from trellis.paging import Listing, Page, paginate
+from trellis.paging.cursors import seal
 from trellis.runtime import runtime
 from trellis.settings import Settings
 from trellis.unit_of_work import unit_of_work
@@ -278,7 +278,7 @@ def test_orders(app: Flask, way: Way, order: tuple[Any, ...]) -> None:
 def cursor_of(values: Any) -> str:
     import json
 
-    return urlsafe_b64encode(json.dumps(values, default=StrictJSON.default).encode()).decode()
+    return urlsafe_b64encode(json.dumps(values, default=str).encode()).decode()
 
 
 @pytest.mark.parametrize(
@@ -312,7 +312,7 @@ def test_foreign_cursor_is_a_field_error(client: FlaskClient, cursor: str) -> No
 
 
 @ways
-@pytest.mark.parametrize("values", [[True], [1.5], ["1"], [2**63]])
+@pytest.mark.parametrize("values", [[True], [1.5], ["1"], [None]])
 def test_cursor_types_are_those_of_the_columns(app: Flask, way: Way, values: list[Any]) -> None:
     pages = way(select(C.id), C.count)
     pages(cursor=seal([1], "count False"), limit=1)

@@ -12,7 +12,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 from marshmallow import fields, post_dump
 
-from trellis.api import Blueprint, Page, Schema
+from trellis.api import Blueprint, Schema
+from trellis.paging import Page
 
 
 class PhotoSchema(Schema):

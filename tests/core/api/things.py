@@ -8,8 +8,9 @@ from typing import Any
 from flask.views import MethodView
 from marshmallow import fields, validate
 
-from trellis.api import Blueprint, Page, Schema, Timestamp, blob_response
+from trellis.api import Blueprint, Schema, Timestamp, blob_response
 from trellis.errors import DomainError, NotFound
+from trellis.paging import Page
 
 
 class Colour(Enum):

@@ -8,10 +8,10 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import bindparam, delete, exists, func, select
-from trellis.api import Listing, Page
 from trellis.contracts import Messenger, port_or_none
 from trellis.db import Compiled, fetch_all, fetch_one, fetch_value, new_id, utcnow
 from trellis.errors import NotFound
+from trellis.paging import Listing, Page
 from trellis.unit_of_work import UnitOfWork, unit_of_work
 
 from trellis_guestbook.errors import TextTooLong
