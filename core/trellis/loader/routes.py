@@ -8,22 +8,18 @@ from flask import Flask
 
 import trellis
 from trellis.api import Blueprint, Requires, init_api, undeclared_views, view_access
-from trellis.feed.api import blueprint as feed_blueprint
-from trellis.jobs.api import blueprint as jobs_blueprint
 from trellis.loader.faults import Faults, PluginFaultError
 from trellis.loader.rooms import room
 from trellis.plugin import CORE_PERMISSIONS
-from trellis.privacy.api import blueprint as privacy_blueprint
+from trellis.routes import BLUEPRINTS, add_views
 from trellis.runtime import LoadedPlugin, Runtime
-from trellis.stream.api import blueprint as stream_blueprint
 
-CORE_BLUEPRINTS = (stream_blueprint, feed_blueprint, privacy_blueprint, jobs_blueprint)
 _CORE_MOUNTS = ("/v1", "/docs", "/health", "/metrics", "/local")
 
 
 def register(app: Flask, runtime: Runtime, plugins: list[LoadedPlugin], faults: Faults) -> None:
     """Import every ``api.py``, register its blueprints, and check what is then routed."""
-    found: list[tuple[str, Blueprint]] = [("core", blueprint) for blueprint in CORE_BLUEPRINTS]
+    found: list[tuple[str, Blueprint]] = [("core", blueprint) for blueprint in BLUEPRINTS]
     mounted: dict[str, str] = dict.fromkeys(_CORE_MOUNTS, "core")
     for plugin in plugins:
         with faults.catching(plugin.name, plugin.version, "routes"):
@@ -33,6 +29,7 @@ def register(app: Flask, runtime: Runtime, plugins: list[LoadedPlugin], faults: 
         app, found, public_url=runtime.settings.core.base_url, version=trellis.__version__
     ):
         _add(faults, plugins, fault.plugin, fault.cause)
+    add_views(app)
     _check_views(app, plugins, faults)
 
 

@@ -1,4 +1,4 @@
-"""What can be seen of a running Trellis: logs, metrics, health, request ids, the audit trail."""
+"""What can be seen of a running Trellis: logs, metrics, request ids, the audit trail."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from flask import Flask
 def init_observe(app: Flask) -> None:
     """Set up logging and watch every request of the application; the first step after settings."""
     # Imported here, because everything that logs or counts imports this package.
-    from trellis.observe import health, logs, metrics, request, statements
+    from trellis.observe import logs, request, statements
     from trellis.runtime import Runtime
 
     runtime: Runtime = app.extensions["trellis"]
@@ -16,5 +16,3 @@ def init_observe(app: Flask) -> None:
     logs.configure_logging(core.log_level, core.log_format)
     statements.listen()
     request.watch(app)
-    health.add_views(app)
-    metrics.add_view(app)

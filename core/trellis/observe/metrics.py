@@ -1,21 +1,16 @@
-"""Figures for Prometheus, and the view that hands them out."""
+"""Figures for Prometheus: of each process, and of the queue that all share."""
 
 from __future__ import annotations
 
-import hmac
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from flask import Flask, Response, request
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
-
-from trellis.errors import NotFound, Unauthenticated
-from trellis.runtime import runtime
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -65,27 +60,6 @@ class _WithQueue(Collector):
         yield from queue_metrics()
 
 
-def add_view(app: Flask) -> None:
-    """Serve `/metrics`."""
-    from trellis.api.access import access
-
-    app.add_url_rule("/metrics", view_func=access(public="guarded by metrics_token")(metrics))
-
-
-def metrics() -> Response:
-    """Hand the figures to whoever may see them."""
-    core = runtime().settings.core
-    if core.metrics_token is None:
-        if core.environment == "production":
-            raise NotFound
-    elif not _carries(core.metrics_token.get_secret_value()):
-        raise Unauthenticated
-    body, content_type = page(request.headers.get("Accept", ""))
-    response = Response(body, content_type=content_type)
-    response.headers["Cache-Control"] = "no-store"
-    return response
-
-
 def page(accept: str) -> tuple[bytes, str]:
     """The figures and their content type, in the form that suits an `Accept` header best.
 
@@ -98,8 +72,3 @@ def page(accept: str) -> tuple[bytes, str]:
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     encode, content_type = choose_encoder(accept)
     return encode(_WithQueue(registry)), content_type
-
-
-def _carries(token: str) -> bool:
-    given = request.headers.get("Authorization", "")
-    return hmac.compare_digest(given.encode(), f"Bearer {token}".encode())

@@ -25,6 +25,7 @@ from trellis.db.engine import init_engine
 from trellis.errors import Conflict
 from trellis.local.broker import Broker
 from trellis.observe import init_observe
+from trellis.routes import add_views
 from trellis.runtime import Runtime
 from trellis.settings import load_settings
 from trellis.storage import ObjectStorage
@@ -59,6 +60,7 @@ def make_app(broker: Broker, tmp_path: Path) -> Iterator[MakeApp]:
         app.add_url_rule("/refused", "refused", public(refused))
         app.add_url_rule("/broken", "broken", public(broken))
         init_api(app, [], public_url=settings.core.base_url, version=trellis.__version__)
+        add_views(app)
         if migrated:
             with app.app_context():
                 migrations.upgrade()

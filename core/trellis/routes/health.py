@@ -13,6 +13,7 @@ import structlog
 from flask import Flask, Response, jsonify, request
 from sqlalchemy import select, text
 
+from trellis.api import access
 from trellis.db.base import db
 from trellis.db.clock import database_now, utcnow
 from trellis.draining import DRAINING
@@ -95,8 +96,6 @@ class Check:
 
 def add_views(app: Flask) -> None:
     """Serve `/health/live` and `/health/ready`."""
-    from trellis.api.access import access
-
     checks = [
         Check("database", _ask_database),
         Check("migrations", _ask_migrations),
