@@ -10,11 +10,12 @@ import httpcore2
 import httpx2
 
 import trellis
+from trellis.hosts import Hosts
 from trellis.jobs.limits import run_alone
 from trellis.outgoing.client import Answer
 from trellis.outgoing.connection import CheckedNetwork, Resolver, system_resolver
 from trellis.outgoing.errors import NoAnswer
-from trellis.outgoing.targets import Exceptions, Target, parse
+from trellis.outgoing.targets import Target, parse
 
 
 class Caller:
@@ -23,7 +24,7 @@ class Caller:
     A connection is kept for the next call of the same origin; each new one is resolved and checked.
     """
 
-    def __init__(self, exceptions: Exceptions, resolver: Resolver = system_resolver) -> None:
+    def __init__(self, exceptions: Hosts, resolver: Resolver = system_resolver) -> None:
         self._network = CheckedNetwork(exceptions, resolver)
         self._pool = httpcore2.ConnectionPool(
             ssl_context=tls_context(), max_connections=1, network_backend=self._network

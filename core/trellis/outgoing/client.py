@@ -7,7 +7,8 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from trellis.outgoing.targets import Exceptions, check_text
+from trellis.hosts import Hosts
+from trellis.outgoing.targets import check_text
 from trellis.settings import Settings
 
 if TYPE_CHECKING:
@@ -44,5 +45,5 @@ def caller() -> closing[Caller]:
     return closing(Caller(_exceptions()))
 
 
-def _exceptions() -> Exceptions:
-    return Exceptions.of(Settings.current().outgoing_allow)
+def _exceptions() -> Hosts:
+    return Hosts.of(Settings.current().outgoing_allow)

@@ -16,8 +16,9 @@ from typing import Any
 
 import httpcore2
 
+from trellis.hosts import Hosts
 from trellis.outgoing.errors import NoAnswer
-from trellis.outgoing.targets import Exceptions, Target, permitted
+from trellis.outgoing.targets import Target, permitted
 
 Resolver = Callable[[str, int], Sequence[str]]
 
@@ -39,7 +40,7 @@ class CheckedNetwork(httpcore2.NetworkBackend):
     connected = False
     """Whether a connection was made since `begin`."""
 
-    def __init__(self, exceptions: Exceptions, resolver: Resolver) -> None:
+    def __init__(self, exceptions: Hosts, resolver: Resolver) -> None:
         self._exceptions = exceptions
         self._resolver = resolver
 

@@ -8,12 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
+from trellis.hosts import Hosts, IPAddress, is_name, is_number
 from trellis.outgoing.errors import TargetRefused
 
 _NEEDS_TLS = "must begin with https://"
-
-IPAddress = IPv4Address | IPv6Address
-_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 MAX_URL = 2000
 
@@ -23,9 +21,6 @@ _URL = re.compile(
     r"""(?P<path>[/?][!"$-\[\]-~]*)?""",
     re.IGNORECASE | re.ASCII,
 )
-_LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
-_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
-_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 # Below lie the ports of other protocols (mail, files, consoles).
 _FIRST_FREE_PORT, _LAST_PORT = 1024, 65_535
 _DEFAULT_PORTS = {"https": 443, "http": 80}
@@ -79,43 +74,13 @@ class Target:
         return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
 
-@dataclass(frozen=True)
-class Exceptions:
-    """Hosts and networks that an operator has allowed, though private or without TLS."""
-
-    hosts: frozenset[str]
-    networks: tuple[_Network, ...]
-
-    @classmethod
-    def of(cls, entries: Iterable[str]) -> Exceptions:
-        """Entries are host names, addresses or networks. Raises ValueError for anything else."""
-        hosts, networks = set(), []
-        for entry in entries:
-            try:
-                networks.append(ipaddress.ip_network(entry))
-            except ValueError:
-                host = entry.lower()
-                if _NUMBER.fullmatch(host.rpartition(".")[2]) or not _NAME.fullmatch(host):
-                    raise ValueError(f"{entry!r} is no host name, address or network") from None
-                hosts.add(host)
-        return cls(frozenset(hosts), tuple(networks))
-
-    def hold(self, target: Target, address: IPAddress) -> bool:
-        """Whether this address of the target is among them."""
-        return target.host in self.hosts or any(address in network for network in self.networks)
-
-    def may_hold(self, target: Target) -> bool:
-        """Whether an address of the target might be among them, as far as its name tells."""
-        return target.host in self.hosts or bool(self.networks)
-
-
-def check_text(url: str, exceptions: Exceptions) -> None:
+def check_text(url: str, exceptions: Hosts) -> None:
     """Refuse what can be told without resolving the name. Raises TargetRefused."""
     target = parse(url)
     try:
         permitted(target, [str(ipaddress.ip_address(target.host))], exceptions)
     except ValueError:
-        if target.scheme == "http" and not exceptions.may_hold(target):
+        if target.scheme == "http" and not exceptions.may_hold(target.host):
             raise TargetRefused(_NEEDS_TLS) from None
 
 
@@ -143,24 +108,23 @@ def _host(host: str) -> str:
         except ValueError:
             raise TargetRefused("names no valid host") from None
     host = host.removesuffix(".")
-    if _NUMBER.fullmatch(host.rpartition(".")[2]):
-        # 2130706433, 0x7f.1 and 0177.0.0.1 are all 127.0.0.1 to some resolver.
+    if is_number(host):
         try:
             return str(IPv4Address(host))
         except ValueError:
             raise TargetRefused("must write a numeric host as four decimal numbers") from None
-    if not _NAME.fullmatch(host):
+    if not is_name(host):
         raise TargetRefused("names no valid host")
     return host
 
 
-def permitted(target: Target, addresses: Iterable[str], exceptions: Exceptions) -> list[IPAddress]:
+def permitted(target: Target, addresses: Iterable[str], exceptions: Hosts) -> list[IPAddress]:
     """Those of the addresses behind a target's name that may be called, in the same order.
 
     Raises TargetRefused when there is none.
     """
     found = [ipaddress.ip_address(address) for address in addresses]
-    excepted = [address for address in found if exceptions.hold(target, address)]
+    excepted = [address for address in found if exceptions.hold(target.host, address)]
     if target.scheme == "http" and not excepted:
         raise TargetRefused(_NEEDS_TLS)
     allowed = [

@@ -22,6 +22,7 @@ from pydantic import (
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from trellis.hosts import Hosts
 from trellis.settings.masking import without_secrets
 
 Environment = Literal["development", "testing", "production"]
@@ -113,10 +114,8 @@ def _long_enough(key: SecretStr) -> SecretStr:
     return key
 
 
-def _private_target(value: str) -> str:
-    from trellis.outgoing.targets import Exceptions  # which lies beside what needs this module
-
-    Exceptions.of([value])
+def _host_or_network(value: str) -> str:
+    Hosts.of([value])
     return value
 
 
@@ -241,7 +240,7 @@ class Settings(_Section):
     stream_max_connections: int = Field(
         default=1000, ge=1, description="Event streams that one process holds open at a time."
     )
-    outgoing_allow: list[Annotated[str, AfterValidator(_private_target)]] = Field(
+    outgoing_allow: list[Annotated[str, AfterValidator(_host_or_network)]] = Field(
         default=[],
         description="Hosts, addresses and networks of your own that calls to addresses of users "
         "may reach, though they are private, and without TLS.",

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from tests.core.outgoing.talker import Speak, Talker, certificate, saying
 
+from trellis.hosts import Hosts
 from trellis.jobs.limits import TurnOver, time_limit
 from trellis.outgoing import Answer, NoAnswer, TargetRefused
 from trellis.outgoing.call import Caller, tls_context
-from trellis.outgoing.targets import Exceptions
 
 Talk = Callable[..., Talker]
 
@@ -44,7 +44,7 @@ def call(
     **options: Any,
 ) -> Answer:
     bounds = {"seconds": 20.0, "most_bytes": 1000, **options}
-    with closing(Caller(Exceptions.of(allow), lambda _host, _port: addresses)) as caller:
+    with closing(Caller(Hosts.of(allow), lambda _host, _port: addresses)) as caller:
         return caller.post(
             f"{scheme}://{host}:{talker.port}/hook?a=b", b"{}", {"x-one": "1"}, **bounds
         )
@@ -62,7 +62,7 @@ def test_b18_a_name_is_resolved_once_and_what_it_says_later_does_not_count(talk:
         return ["127.0.0.1"] if len(asked) == 1 else ["169.254.169.254"]
 
     url = f"http://rebind.example:{talker.port}/"
-    with closing(Caller(Exceptions.of(["127.0.0.1"]), rebinding)) as caller:
+    with closing(Caller(Hosts.of(["127.0.0.1"]), rebinding)) as caller:
         # No resolver of this machine knows the name: the connection cannot but go where was checked
         assert caller.post(url, b"", {}, seconds=20).status == 200
         assert asked == ["rebind.example"]
@@ -76,7 +76,7 @@ def test_b18_a_name_is_resolved_once_and_what_it_says_later_does_not_count(talk:
 def test_b18_this_machine_is_not_called_by_any_name(talk: Talk, host: str) -> None:
     talker = talk(tls=None)
     with pytest.raises(TargetRefused):
-        Caller(Exceptions.of([])).post(f"https://{host}:{talker.port}/", b"", {}, seconds=20)
+        Caller(Hosts.of([])).post(f"https://{host}:{talker.port}/", b"", {}, seconds=20)
     assert talker.requests == []
 
 
@@ -234,7 +234,7 @@ def test_a_server_that_drips_is_left_in_time(talk: Talk, piece: bytes) -> None:
 def test_a_handshake_that_never_ends_is_left_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"https://slow.example:{listener.getsockname()[1]}/"
-        caller = Caller(Exceptions.of(["127.0.0.1"]), lambda _host, _port: ["127.0.0.1"])
+        caller = Caller(Hosts.of(["127.0.0.1"]), lambda _host, _port: ["127.0.0.1"])
         with pytest.raises(NoAnswer, match="in time"):
             caller.post(url, b"", {}, seconds=0.5)
 
@@ -247,13 +247,13 @@ def test_a_resolver_that_never_answers_is_left_in_time() -> None:
         return []
 
     with pytest.raises(NoAnswer, match="resolved in time"):
-        Caller(Exceptions.of([]), resolver).post("https://slow.example/", b"", {}, seconds=0.3)
+        Caller(Hosts.of([]), resolver).post("https://slow.example/", b"", {}, seconds=0.3)
     answered.set()
 
 
 def test_a_name_that_does_not_exist_is_no_answer() -> None:
     with pytest.raises(NoAnswer, match="cannot be resolved"):
-        Caller(Exceptions.of([])).post("https://nobody.invalid/", b"", {}, seconds=20)
+        Caller(Hosts.of([])).post("https://nobody.invalid/", b"", {}, seconds=20)
 
 
 def test_a_body_is_read_up_to_its_bound_and_no_further(talk: Talk) -> None:

@@ -9,9 +9,9 @@ from contextlib import closing
 import pytest
 from tests.core.outgoing.talker import OK, Speak, Talker, read, saying
 
+from trellis.hosts import Hosts
 from trellis.outgoing import NoAnswer
 from trellis.outgoing.call import Caller
-from trellis.outgoing.targets import Exceptions
 
 Talk = Callable[..., Talker]
 
@@ -34,7 +34,7 @@ def names() -> Names:
 
 @pytest.fixture
 def caller(names: Names) -> Iterator[Caller]:
-    with closing(Caller(Exceptions.of(["127.0.0.1"]), names)) as caller:
+    with closing(Caller(Hosts.of(["127.0.0.1"]), names)) as caller:
         yield caller
 
 

@@ -6,10 +6,11 @@ from ipaddress import ip_address
 
 import pytest
 
+from trellis.hosts import Hosts
 from trellis.outgoing import TargetRefused
-from trellis.outgoing.targets import Exceptions, check_text, is_public, parse, permitted
+from trellis.outgoing.targets import check_text, is_public, parse, permitted
 
-NONE = Exceptions.of([])
+NONE = Hosts.of([])
 
 NOT_PUBLIC = [
     "0.0.0.0",
@@ -192,14 +193,14 @@ def test_c12_what_can_be_told_at_once_is_told(url: str) -> None:
     with pytest.raises(TargetRefused):
         check_text(url, NONE)
     check_text("https://host.example/", NONE)
-    check_text(url, Exceptions.of(["127.0.0.1", "::1", "8.8.8.8", "host.example"]))
+    check_text(url, Hosts.of(["127.0.0.1", "::1", "8.8.8.8", "host.example"]))
 
 
 # --- what an operator has allowed ---------------------------------------------------------------
 
 
 def test_an_exception_opens_what_it_names_and_nothing_else() -> None:
-    allowed = Exceptions.of(["Warehouse.internal", "10.1.0.0/16", "::1"])
+    allowed = Hosts.of(["Warehouse.internal", "10.1.0.0/16", "::1"])
     warehouse, other = parse("https://warehouse.internal/"), parse("https://other.internal/")
     assert permitted(warehouse, ["192.168.0.7"], allowed)
     assert permitted(other, ["10.1.2.3"], allowed)
@@ -210,7 +211,7 @@ def test_an_exception_opens_what_it_names_and_nothing_else() -> None:
 
 
 def test_without_tls_only_what_an_operator_named_is_called() -> None:
-    allowed = Exceptions.of(["warehouse.internal", "10.0.0.0/8"])
+    allowed = Hosts.of(["warehouse.internal", "10.0.0.0/8"])
     assert permitted(parse("http://warehouse.internal/"), ["10.0.0.1"], allowed)
     assert permitted(parse("http://other.example/"), ["8.8.8.8", "10.0.0.1"], allowed) == [
         ip_address("10.0.0.1")
@@ -224,4 +225,4 @@ def test_without_tls_only_what_an_operator_named_is_called() -> None:
 )
 def test_an_exception_that_is_none_is_refused(entry: str) -> None:
     with pytest.raises(ValueError, match="no host name, address or network"):
-        Exceptions.of([entry])
+        Hosts.of([entry])
