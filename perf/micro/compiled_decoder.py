@@ -30,9 +30,9 @@ from webargs.flaskparser import FlaskParser
 
 from trellis.api import Schema, Timestamp
 from trellis.api.arguments import ArgumentsParser
-from trellis.api.compiled.decoder import body_decoder
 from trellis.api.schemas import PageArguments
-from trellis.api.strict_json import strict_loads
+from trellis_schemas.input import body_decoder
+from trellis_schemas.strict_json import strict_loads
 
 
 class Measured(Schema):
@@ -80,7 +80,7 @@ def prepare(app: Flask) -> dict[str, Callable[[], Any]]:
     schema, many = Measured(), MeasuredItems()
     body, items = _body(ONE), _body({"items": [ONE] * 100})
     twice = body[:-1] + b',"size":1}'
-    load, load_items = body_decoder(Measured).load, body_decoder(MeasuredItems).load
+    load, load_items = body_decoder(schema).load, body_decoder(many).load
     assert load(body) == schema.loads(body)
     assert load(twice) is None
     parts = inspect.getclosurevars(load).nonlocals

@@ -27,9 +27,9 @@ from sqlalchemy import Row
 from sqlalchemy.engine.result import SimpleResultMetaData
 
 from trellis.api import Schema, Timestamp
-from trellis.api.compiled import Encoder
-from trellis.api.compiled.builder import Builder
-from trellis.api.strict_json import StrictJSON
+from trellis_schemas.answers import Encoder
+from trellis_schemas.answers.structs import Builder
+from trellis_schemas.strict_json import plain
 
 
 class Measured(Schema):
@@ -79,7 +79,7 @@ def prepare() -> dict[str, Callable[[], Any]]:
 
 def _ways(kind: str, schema: Schema, value: Any) -> dict[str, Callable[[], Any]]:
     def dumps() -> str:
-        return json.dumps(schema.dump(value), default=StrictJSON.default)
+        return json.dumps(schema.dump(value), default=plain)
 
     encode = Encoder(schema).encode
     assert json.loads(encode(value)) == json.loads(dumps())

@@ -14,8 +14,8 @@ from trellis.api.blueprint import Blueprint
 from trellis.api.conditional import blob_response
 from trellis.api.init import init_api
 from trellis.api.openapi import ApiFault, export_openapi
-from trellis.api.schemas import Schema, Timestamp
-from trellis.api.strict_json import utc_text
+from trellis_schemas.schema import Schema, Timestamp
+from trellis_schemas.strict_json import utc_text
 
 __all__ = [
     "ApiFault",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from itertools import islice
 from typing import Any, Never
 
@@ -11,9 +12,9 @@ from flask import Request, request
 from webargs import missing
 from webargs.core import _UNKNOWN_DEFAULT_PARAM
 from webargs.flaskparser import FlaskParser, is_json_request
+from webargs.multidictproxy import MultiDictProxy
+from werkzeug.datastructures import MultiDict
 
-from trellis.api.compiled.decoder import Decoder, body_decoder, query_decoder
-from trellis.api.strict_json import strict_loads
 from trellis.errors import (
     BadRequest,
     ContentTooLarge,
@@ -22,6 +23,8 @@ from trellis.errors import (
     Location,
     MalformedBody,
 )
+from trellis_schemas.input import Decoder, body_decoder, query_decoder
+from trellis_schemas.strict_json import strict_loads
 
 MAX_ERRORS = 100
 
@@ -37,9 +40,6 @@ _LOCATIONS: dict[str, Location] = {
     "path": "path",
     "view_args": "path",
 }
-
-
-_DECODERS = {"json": body_decoder, "query": query_decoder, "querystring": query_decoder}
 
 
 class ArgumentsParser(FlaskParser):
@@ -94,9 +94,18 @@ class ArgumentsParser(FlaskParser):
 
 def decoder_of(argmap: Any, location: str) -> Decoder | None:
     """What loads for a schema before marshmallow is asked; None where nothing is compiled."""
-    make = _DECODERS.get(location)
     kind = argmap if isinstance(argmap, type) else type(argmap)
-    return make(argmap) if make and issubclass(kind, marshmallow.Schema) else None
+    return _decoder_of(argmap, location) if issubclass(kind, marshmallow.Schema) else None
+
+
+@cache
+def _decoder_of(argmap: Any, location: str) -> Decoder | None:
+    schema = argmap() if isinstance(argmap, type) else argmap
+    if location == "json":
+        return body_decoder(schema)
+    if location in ("query", "querystring"):
+        return query_decoder(schema, MultiDictProxy(MultiDict(), schema).multiple_keys)
+    return None
 
 
 def _json_body(req: Request) -> bytes:

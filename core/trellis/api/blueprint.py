@@ -13,8 +13,6 @@ from marshmallow import Schema
 
 from trellis.api.access import access
 from trellis.api.arguments import ArgumentsParser
-from trellis.api.compiled import Encoder
-from trellis.api.compiled.obstacles import obstacle
 from trellis.api.conditional import unless_held
 from trellis.api.declarations import V, View, declare, declared, stated
 from trellis.api.documentation import (
@@ -38,6 +36,7 @@ from trellis.api.schemas import PageArguments
 from trellis.api.sparse import FIELDS, SparseEncoder
 from trellis.errors import DomainError
 from trellis.paging import Page
+from trellis_schemas.answers import Encoder, obstacle
 
 
 class JSONResponse(Response):

@@ -11,10 +11,10 @@ from trellis.api.blueprint import Blueprint
 from trellis.api.docs_page import docs_page
 from trellis.api.execution import install_execution
 from trellis.api.headers import finish_headers
+from trellis.api.json_provider import StrictJSON
 from trellis.api.openapi import Api, ApiFault, serve_document
 from trellis.api.problems import install_problems
 from trellis.api.requests import check_request
-from trellis.api.strict_json import StrictJSON
 
 
 def init_api(

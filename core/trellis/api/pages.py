@@ -11,7 +11,7 @@ from marshmallow import Schema as MarshmallowSchema
 from marshmallow import fields
 
 from trellis.api.requests import EXTENSION
-from trellis.api.schemas import Schema
+from trellis_schemas.schema import Schema
 
 
 @cache

@@ -1,34 +1,13 @@
-"""The base of every schema, and the schemas of the house."""
+"""The schemas of the house."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any, get_args
+from typing import get_args
 
-from marshmallow import INCLUDE, RAISE, fields, validate
-from marshmallow import Schema as MarshmallowSchema
-from sqlalchemy import Row
+from marshmallow import INCLUDE, fields, validate
 
-from trellis.api.strict_json import utc_text
 from trellis.errors import Location
-
-
-class Schema(MarshmallowSchema):
-    """Base of the schemas of plugins: refuses unknown fields, dumps rows by column name."""
-
-    class Meta:
-        unknown = RAISE
-
-    def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
-        """Read a value; of a row as of a mapping, as `row.count` is a method of tuples."""
-        return super().get_attribute(obj._mapping if isinstance(obj, Row) else obj, attr, default)
-
-
-class Timestamp(fields.AwareDateTime):
-    """A moment: RFC 3339 with an offset in, UTC ending in `Z` out."""
-
-    def _serialize(self, value: datetime | None, attr: str | None, obj: Any, **kwargs: Any) -> Any:
-        return None if value is None else utc_text(value)
+from trellis_schemas.schema import Schema
 
 
 class PageArguments(Schema):

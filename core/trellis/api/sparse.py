@@ -7,9 +7,8 @@ from functools import lru_cache
 import marshmallow
 from flask import request
 
-from trellis.api.compiled import Encoder
-from trellis.api.compiled.builder import Choice, children
 from trellis.errors import InvalidInput
+from trellis_schemas.answers import Choice, Encoder, children
 
 FIELDS = "fields"
 """The parameter: keys of the answer, divided by commas; `photo.url` is one within another."""

@@ -32,8 +32,8 @@ def _told(part: str, schema: Any) -> list[str]:
     from marshmallow import Schema
 
     from trellis.api.arguments import decoder_of
-    from trellis.api.compiled.obstacles import by_marshmallow
     from trellis.api.documentation import as_schema
+    from trellis_schemas.answers import by_marshmallow
 
     instance = as_schema(schema)
     if not isinstance(instance, Schema):

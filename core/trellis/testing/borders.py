@@ -35,6 +35,8 @@ PUBLIC_MODULES = frozenset(
 )
 """The core that a plugin may use; what such a package does not export is not public either."""
 
+_CORE = frozenset({"trellis", "trellis_backup", "trellis_openapi", "trellis_schemas"})
+
 Rule = Callable[[ast.AST], str | None]
 
 _SQL_CALLS = frozenset({"text", "execute", "exec_driver_sql", "executescript"})
@@ -109,7 +111,7 @@ def opens_a_unit(node: ast.AST) -> str | None:
 def leaves_the_public_core(node: ast.AST) -> str | None:
     """A plugin uses only what is public."""
     for name in _imported(node):
-        if name.partition(".")[0] == "trellis" and not _is_public(name):
+        if name.partition(".")[0] in _CORE and not _is_public(name):
             return f"imports {name}, which is not public"
     return None
 

@@ -16,19 +16,16 @@ and `weigh` refuse; and any depth, which `weigh` bounds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import marshmallow
 import msgspec
 
-from trellis.api.compiled.decoder_source import Obstacle, Source
+from trellis_schemas.input.loading import LoadSource, Obstacle
 
 _BLANKS = b" \t\n\r"
-
-Arguments = marshmallow.Schema | type[marshmallow.Schema]
 
 
 @dataclass(frozen=True)
@@ -43,12 +40,11 @@ class Decoder:
     reasons: tuple[tuple[str, str], ...]
 
 
-@cache
-def body_decoder(schema: Arguments) -> Decoder:
-    """Of JSON, as bytes; made once for each schema."""
-    source = Source()
+def body_decoder(schema: marshmallow.Schema) -> Decoder:
+    """Of JSON, as bytes."""
+    source = LoadSource()
     try:
-        kind, load = source.body(schema() if isinstance(schema, type) else schema)
+        kind, load = source.body(schema)
     except Obstacle as why:
         return Decoder(_nothing, (("", str(why)),))
     decode = msgspec.json.Decoder(kind).decode
@@ -67,12 +63,11 @@ def body_decoder(schema: Arguments) -> Decoder:
     return Decoder(load_body, tuple(source.reasons))
 
 
-@cache
-def query_decoder(schema: Arguments) -> Decoder:
-    """Of the parameters of a query, as a MultiDict; made once for each schema."""
-    source = Source()
+def query_decoder(schema: marshmallow.Schema, several: Collection[str] = ()) -> Decoder:
+    """Of the parameters of a query, as a mapping; of those of `several`, `getlist` gives all."""
+    source = LoadSource()
     try:
-        load = source.query(schema() if isinstance(schema, type) else schema)
+        load = source.query(schema, several)
     except Obstacle as why:
         return Decoder(_nothing, (("", str(why)),))
 

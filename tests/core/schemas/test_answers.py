@@ -22,11 +22,9 @@ from marshmallow import fields, post_dump, pre_dump
 from sqlalchemy import Row
 from sqlalchemy.engine.result import SimpleResultMetaData
 
-from trellis.api import Schema
-from trellis.api.compiled import Encoder
-from trellis.api.compiled.obstacles import by_marshmallow
-from trellis.api.schemas import Timestamp
-from trellis.api.strict_json import to_json
+from trellis_schemas.answers import Encoder, by_marshmallow
+from trellis_schemas.schema import Schema, Timestamp
+from trellis_schemas.strict_json import to_json
 
 
 class Key(enum.StrEnum):

@@ -16,7 +16,7 @@ from uuid import UUID
 import msgspec
 from marshmallow import fields, validate
 
-from trellis.api.compiled.rules import Field
+from trellis_schemas.schema import Field
 
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 

@@ -7,9 +7,9 @@ from typing import Any
 import marshmallow
 import msgspec
 
-from trellis.api.compiled.builder import Builder, Choice
-from trellis.api.compiled.obstacles import obstacle
-from trellis.api.strict_json import to_json
+from trellis_schemas.answers.obstacles import obstacle
+from trellis_schemas.answers.structs import Builder, Choice
+from trellis_schemas.strict_json import to_json
 
 _write = msgspec.json.Encoder().encode
 

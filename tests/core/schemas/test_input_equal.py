@@ -12,16 +12,16 @@ from flask import Flask, request
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from marshmallow import EXCLUDE
-from tests.core.api.compiled.kinds import texts
-from tests.core.api.compiled.sent import bodies, schemas
+from tests.core.schemas.kinds import texts
+from tests.core.schemas.sent import bodies, schemas
 from webargs.flaskparser import FlaskParser
 from webargs.multidictproxy import MultiDictProxy
 from werkzeug.datastructures import MultiDict
 
 from trellis.api.arguments import ArgumentsParser
-from trellis.api.compiled.decoder import Decoder, body_decoder, query_decoder
-from trellis.api.strict_json import strict_loads
 from trellis.errors import DomainError
+from trellis_schemas.input import Decoder, body_decoder, query_decoder
+from trellis_schemas.strict_json import strict_loads
 
 PARSER = ArgumentsParser()
 EXAMPLES = [150, pytest.param(3000, marks=pytest.mark.nightly)]
@@ -52,7 +52,7 @@ def test_bodies_load_the_same_or_not_at_all(examples: int) -> None:
     def check(data: st.DataObject) -> None:
         schema, values = data.draw(schemas())
         body, usual = data.draw(bodies(values))
-        decoder = body_decoder.__wrapped__(schema)
+        decoder = body_decoder(schema)
         slow = told(lambda: schema.load(strict_loads(body)))
         compare(seen, decoder, decoder.load(body), slow, usual)
 
@@ -73,8 +73,8 @@ def test_queries_load_the_same_or_not_at_all(examples: int) -> None:
         usual = data.draw(st.booleans())
         if not usual:
             sent.add(data.draw(st.sampled_from([*sent, "else"])), data.draw(texts))
-        decoder = query_decoder.__wrapped__(schema)
         proxy: Any = MultiDictProxy(sent, schema)
+        decoder = query_decoder(schema, proxy.multiple_keys)
         slow = told(lambda: schema.load(proxy, unknown=EXCLUDE))
         compare(seen, decoder, decoder.load(sent), slow, usual)
 

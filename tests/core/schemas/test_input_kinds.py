@@ -8,11 +8,11 @@ from typing import Any
 import marshmallow
 import pytest
 from marshmallow import EXCLUDE, ValidationError, fields
-from tests.core.api.compiled.kinds import KINDS, Nearby
+from tests.core.schemas.kinds import KINDS, Nearby
 from werkzeug.datastructures import MultiDict
 
-from trellis.api.compiled.decoder import body_decoder, query_decoder
-from trellis.api.strict_json import strict_loads
+from trellis_schemas.input import body_decoder, query_decoder
+from trellis_schemas.strict_json import strict_loads
 
 TOKENS = [
     *("null", "true", "false", "0", "-0", "-0.0", "1", "2", "8", "9", "10", "-1", "1.0", "1.5"),
@@ -61,7 +61,7 @@ def test_bodies(number: int) -> None:
     bodies = [(template % token).encode() for template in templates for token in BODIES]
     count = 0
     for schema in map(one_field, made(number)):
-        decoder = body_decoder.__wrapped__(schema)
+        decoder = body_decoder(schema)
         for body in (b"{}", *bodies):
             count += taken(decoder.load(body), lambda s, b: s.load(strict_loads(b)), schema, body)
     assert count or KINDS[number][0] is Nearby
@@ -72,7 +72,7 @@ def test_queries(number: int) -> None:
     queries = [MultiDict({"a": text}) for text in TEXTS]
     for field in made(number):
         schema = one_field(field)
-        load = query_decoder.__wrapped__(schema).load
+        load = query_decoder(schema).load
         if not isinstance(field, fields.List | fields.Tuple):  # which take repeated ones
             for query in (MultiDict[str, str](), *queries):
                 taken(load(query), schema.load, query)

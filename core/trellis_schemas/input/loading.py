@@ -6,24 +6,21 @@ the keys of all objects that it saw; see `decoder` for why.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial as bound
-from itertools import count
 from typing import Any
 
 import marshmallow
 import msgspec
 from marshmallow import EXCLUDE, fields
 from marshmallow.exceptions import RegistryError
-from webargs.multidictproxy import MultiDictProxy
-from werkzeug.datastructures import MultiDict
 
-from trellis.api.compiled.decoder_obstacles import Partial, hooks, is_plain, obstacles
-from trellis.api.compiled.decoder_rules import checks, rule_of
-from trellis.api.compiled.rules import Field
-from trellis.api.compiled.source import function
-from trellis.api.strict_json import MAX_DEPTH
+from trellis_schemas.input.obstacles import Partial, hooks, is_plain, obstacles
+from trellis_schemas.input.rules import checks, rule_of
+from trellis_schemas.schema import Field
+from trellis_schemas.source import Source, indented
+from trellis_schemas.strict_json import MAX_DEPTH
 
 Reasons = list[tuple[str, str]]
 _Part = tuple[Any, list[str]]  # what msgspec makes of it, and the lines that load it in place
@@ -48,27 +45,28 @@ class _Place:
         return replace(self, path=f"{self.path}/{key}", room=self.room - 1)
 
 
-class Source:
-    """The text of one function, and what marshmallow does in it, by JSON pointer."""
+class LoadSource(Source):
+    """The text of one function that loads, and what marshmallow does in it, by JSON pointer."""
 
     def __init__(self) -> None:
+        super().__init__(UNSET=msgspec.UNSET, missing=_MISSING, weigh=weigh)
         self.reasons: Reasons = []
-        self._names: dict[str, Any] = {"UNSET": msgspec.UNSET, "missing": _MISSING, "weigh": weigh}
-        self._numbers = count()
 
     def body(self, schema: marshmallow.Schema) -> tuple[Any, Callable[[Any], Any]]:
         """What msgspec decodes bodies as, and the function for that. Raises Obstacle."""
         kind, lines = self._object(schema, "v", _Place("", schema.partial), schema.unknown)
-        lines = ["n = 0", *lines, "return v, n"]
-        return kind, function("load", ["def load(v):", *_indented(lines)], self._names)
+        return kind, self.function("load(v)", ["n = 0", *lines, "return v, n"])
 
-    def query(self, schema: marshmallow.Schema) -> Callable[[Any], Any]:
-        """The function for the parameters of a query. Raises Obstacle."""
+    def query(self, schema: marshmallow.Schema, several: Collection[str]) -> Callable[[Any], Any]:
+        """The function for the parameters of a query, of which some may come several times.
+
+        Raises Obstacle.
+        """
         _refuse(["it loads many"] if schema.many else obstacles(schema, schema.partial))
-        partial, several = schema.partial, MultiDictProxy(MultiDict(), schema).multiple_keys
+        partial = schema.partial
 
         def member(field: Field, key: str, v: str) -> _Found:
-            name = self._named(key)
+            name = self.named(key)
             if key in several:
                 value, lines = f"args.getlist({name})", self._by_marshmallow(field, v, partial)
             else:  # not `get`, to which a missing key is a slow surprise
@@ -77,7 +75,7 @@ class Source:
 
         lines = ["v = {}", *self._members(schema, "v", partial, member)]
         lines += [*self._hooks(schema, "v", partial, EXCLUDE), "return v"]
-        return function("load", ["def load(args):", *_indented(lines)], self._names)
+        return self.function("load(args)", lines)
 
     # --- objects --------------------------------------------------------------------------------
 
@@ -86,12 +84,12 @@ class Source:
         _refuse([f"{kind.__name__} holds itself"] if kind in place.within else [])
         _refuse(obstacles(schema, place.partial))
         place = replace(place, within=(*place.within, kind))
-        item, made = self._name() if schema.many else v, self._name()
+        item, made = self.variable() if schema.many else v, self.variable()
         struct, lines = self._struct(
             schema, item, made, place.inside("*") if schema.many else place
         )
         if schema.many:
-            lines = _each(item, v, self._name(), [*lines, f"{item} = {made}"])
+            lines = _each(item, v, self.variable(), [*lines, f"{item} = {made}"])
         else:
             lines.append(f"{v} = {made}")
         lines += self._hooks(schema, v, place.partial, unknown)
@@ -130,19 +128,19 @@ class Source:
         member: Callable[[Field, str, str], _Found],
     ) -> Iterator[str]:
         for name, field in schema.load_fields.items():
-            v = self._name()
+            v = self.variable()
             key = name if field.data_key is None else field.data_key
             found, absent, lines = member(field, key, v)
-            store = f"{made}[{self._named(field.attribute or name)}] = {v}"
+            store = f"{made}[{self.named(field.attribute or name)}] = {v}"
             yield f"{v} = {found}"
             if absent is None:
                 yield from [*lines, store]
                 continue
             yield f"if {v} is not {absent}:"
-            yield from _indented([*lines, store])
+            yield from indented([*lines, store])
             if without := [] if partial is True else self._default(field, v, store):
                 yield "else:"
-                yield from _indented(without)
+                yield from indented(without)
 
     def _default(self, field: Field, v: str, store: str) -> list[str]:
         default = field.load_default
@@ -151,14 +149,14 @@ class Source:
         if default is _MISSING:
             return []
         if callable(default):
-            return [f"{v} = {self._named(default)}()", f"if {v} is missing: return None", store]
-        return [f"{v} = {self._named(default)}", store]
+            return [f"{v} = {self.named(default)}()", f"if {v} is missing: return None", store]
+        return [f"{v} = {self.named(default)}", store]
 
     def _hooks(
         self, schema: marshmallow.Schema, v: str, partial: Partial, unknown: str
     ) -> list[str]:
         run = hooks(schema, partial, unknown)
-        return [f"{v} = {self._named(run)}({v})"] if run else []
+        return [f"{v} = {self.named(run)}({v})"] if run else []
 
     # --- values ---------------------------------------------------------------------------------
 
@@ -171,7 +169,7 @@ class Source:
             return Any, [weighed, *self._by_marshmallow(field, v, place.partial)]
         lines += self._checks(field, v)
         if field.allow_none:
-            return kind | None, [f"if {v} is not None:", *_indented(lines)] if lines else []
+            return kind | None, [f"if {v} is not None:", *indented(lines)] if lines else []
         return kind, lines
 
     def _compiled(self, field: Any, v: str, place: _Place) -> _Part:
@@ -181,9 +179,9 @@ class Source:
         if way is fields.Nested._deserialize:
             return self._nested(field, v, place)
         if way is fields.List._deserialize:
-            element = self._name()
+            element = self.variable()
             kind, lines = self._value(field.inner, element, place.inside("*"))
-            lines = _each(element, v, self._name(), lines) if lines else []
+            lines = _each(element, v, self.variable(), lines) if lines else []
             return list.__class_getitem__(kind), lines
         rule = rule_of(field)
         if rule is None:
@@ -213,28 +211,18 @@ class Source:
     def _by_rule(self, v: str, value: str, refused: str | None, uses: object) -> list[str]:
         lines = []
         if value != "{v}":
-            used = self._named(uses) if "{u}" in value else ""
+            used = self.named(uses) if "{u}" in value else ""
             lines.append(f"{v} = {value.format(v=v, u=used)}")
         if refused:
             lines.append(f"if {refused.format(v=v)}: return None")
         return lines
 
     def _checks(self, field: Field, v: str) -> list[str]:
-        return [line for one in field.validators for line in checks(one, v, self._named)]
+        return [line for one in field.validators for line in checks(one, v, self.named)]
 
     def _by_marshmallow(self, field: Field, v: str, partial: Partial) -> list[str]:
         load = field.deserialize if partial is None else bound(field.deserialize, partial=partial)
-        return [f"{v} = {self._named(load)}({v})", f"if {v} is missing: return None"]
-
-    def _name(self) -> str:
-        return f"v{next(self._numbers)}"
-
-    def _named(self, meant: object) -> str:
-        if meant is None or type(meant) in (int, str):
-            return repr(meant)
-        name = self._name()
-        self._names[name] = meant
-        return name
+        return [f"{v} = {self.named(load)}({v})", f"if {v} is missing: return None"]
 
 
 def weigh(value: Any, room: int) -> int:
@@ -261,10 +249,6 @@ def _each(item: str, v: str, made: str, lines: list[str]) -> list[str]:
     return [
         f"{made} = []",
         f"for {item} in {v}:",
-        *_indented([*lines, f"{made}.append({item})"]),
+        *indented([*lines, f"{made}.append({item})"]),
         f"{v} = {made}",
     ]
-
-
-def _indented(lines: list[str]) -> list[str]:
-    return ["    " + line for line in lines]

@@ -15,9 +15,7 @@ from uuid import UUID
 
 from marshmallow import fields
 
-from trellis.api.schemas import Timestamp
-
-Field = fields.Field[Any]
+from trellis_schemas.schema import Field, Timestamp
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from itertools import count
 from typing import Any
 
 import marshmallow
@@ -11,11 +10,11 @@ import msgspec
 from marshmallow import fields
 from sqlalchemy import Row
 
-from trellis.api.compiled.obstacles import obstacle, own_way
-from trellis.api.compiled.rules import Field, Rule, rule_of
-from trellis.api.compiled.source import function
-from trellis.api.schemas import Schema
-from trellis.api.strict_json import to_json
+from trellis_schemas.answers.obstacles import obstacle, own_way
+from trellis_schemas.answers.rules import Rule, rule_of
+from trellis_schemas.schema import Field, Schema
+from trellis_schemas.source import Source
+from trellis_schemas.strict_json import to_json
 
 Build = Callable[[Any], Any]
 Choice = dict[str, "Choice | None"]
@@ -70,7 +69,7 @@ class Builder:
         access = self._access(value)
         build = self._builds.get(access)
         if build is None:
-            build = self._builds[access] = _Source(self, self._found(access)).function()
+            build = self._builds[access] = _BuildSource(self, self._found(access)).build()
         return build
 
     def _access(self, value: Any) -> object:
@@ -92,28 +91,26 @@ class Builder:
         return [text and text.format(name) for name in self._attributes]
 
 
-class _Source:
+class _BuildSource(Source):
     """The text of the function for one schema and one kind of object."""
 
     def __init__(self, builder: Builder, found: list[str | None]) -> None:
+        super().__init__(struct=builder.struct, missing=_MISSING)
         self._builder, self._found = builder, found
-        self._names: dict[str, Any] = {"struct": builder.struct, "missing": _MISSING}
-        self._numbers = count()
 
-    def function(self) -> Build:
-        lines = ["def build(o):"]
-        for number, (name, field) in enumerate(self._builder.fields):
-            found = None if own_way(field) else self._found[number]
+    def build(self) -> Build:
+        lines, values = [], []
+        for (name, field), place in zip(self._builder.fields, self._found, strict=True):
+            v = self.variable()
+            values.append(v)
+            found = None if own_way(field) else place
             rule = found and self._rule(name, field)
-            slow = f"{self._name(_by_marshmallow(self._builder.schema, name, field))}(o)"
+            slow = f"{self.named(_by_marshmallow(self._builder.schema, name, field))}(o)"
             if rule:
-                lines.append(f"    v{number} = {found}")
-                lines.append(f"    v{number} = {_expression(rule, f'v{number}', slow)}")
+                lines += [f"{v} = {found}", f"{v} = {_expression(rule, v, slow)}"]
             else:
-                lines.append(f"    v{number} = {slow}")
-        values = ", ".join(f"v{number}" for number in range(len(self._builder.fields)))
-        lines.append(f"    return struct({values})")
-        return function("build", lines, self._names)
+                lines.append(f"{v} = {slow}")
+        return self.function("build(o)", [*lines, f"return struct({', '.join(values)})"])
 
     def _rule(self, name: str, field: Field) -> Rule | None:
         if isinstance(field, fields.Nested):
@@ -121,12 +118,12 @@ class _Source:
         if type(field)._serialize is fields.List._serialize:
             return self._list(name, field)
         rule = rule_of(field)
-        return None if rule is None else self._named(rule)
+        return None if rule is None else self._resolved(rule)
 
-    def _named(self, rule: Rule) -> Rule:
+    def _resolved(self, rule: Rule) -> Rule:
         condition, value = rule.condition, rule.value
         for name, meant in rule.names.items():
-            named, braced = self._name(meant), f"{{{name}}}"
+            named, braced = self.named(meant), f"{{{name}}}"
             condition, value = condition.replace(braced, named), value.replace(braced, named)
         return Rule(condition, value)
 
@@ -135,20 +132,15 @@ class _Source:
             return None
         builder = Builder(field.schema, choice)
         many = field.schema.many or field.many
-        build = self._name(builder.many if many else builder.one)
+        build = self.named(builder.many if many else builder.one)
         return Rule(_GIVEN, f"{build}({{v}})")
 
     def _list(self, name: str, field: Any) -> Rule:
-        element = f"e{next(self._numbers)}"
+        element = self.variable()
         rule = self._rule(name, field.inner)
-        slow = f"{self._name(_element_by_marshmallow(name, field.inner))}({element}, o)"
+        slow = f"{self.named(_element_by_marshmallow(name, field.inner))}({element}, o)"
         written = _expression(rule, element, slow) if rule else slow
         return Rule(_GIVEN, f"[{written} for {element} in {{v}}]")
-
-    def _name(self, meant: object) -> str:
-        name = f"n{next(self._numbers)}"
-        self._names[name] = meant
-        return name
 
 
 def _expression(rule: Rule, variable: str, slow: str) -> str:

@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from marshmallow import EXCLUDE, RAISE, fields, validate
 
 from trellis.api import Blueprint, Schema, Timestamp
-from trellis.api.compiled.decoder import body_decoder, query_decoder
+from trellis.api.arguments import _decoder_of, decoder_of
 
 
 class PartSchema(Schema):
@@ -117,7 +117,6 @@ def test_schemas_are_compiled_when_they_are_declared() -> None:
 
     for location in ("json", "query"):
         Blueprint("things", __name__).arguments(DeclaredSchema, location=location)(lambda: None)
-    for decoder in (body_decoder, query_decoder):
-        hits = decoder.cache_info().hits
-        decoder(DeclaredSchema)
-        assert decoder.cache_info().hits == hits + 1
+        hits = _decoder_of.cache_info().hits
+        assert decoder_of(DeclaredSchema, location)
+        assert _decoder_of.cache_info().hits == hits + 1

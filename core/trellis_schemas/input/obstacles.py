@@ -10,7 +10,7 @@ from marshmallow import fields
 from marshmallow.decorators import POST_LOAD, PRE_LOAD, VALIDATES, VALIDATES_SCHEMA
 from marshmallow.error_store import ErrorStore
 
-from trellis.api.compiled.rules import Field
+from trellis_schemas.schema import Field
 
 Partial = bool | Collection[str] | None
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict, is_dataclass
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any, Never
-
-from flask.json.provider import DefaultJSONProvider
+from uuid import UUID
 
 MAX_DEPTH = 64
 _INT64 = 2**63
@@ -94,34 +95,27 @@ def _check_text(text: str) -> None:
         raise ValueError("A string of the body contains half a character.") from None
 
 
-class StrictJSON(DefaultJSONProvider):
-    """The application's JSON: strict in, and out as UTF-8 with UTC times ending in `Z`."""
+def plain(value: Any) -> Any:
+    """`default` of `json.dumps`: what stands for a value that JSON has no form for.
 
-    sort_keys = False
-    ensure_ascii = False
-    compact = True
-
-    @staticmethod
-    def default(value: Any) -> Any:
-        if isinstance(value, datetime):
-            return utc_text(value)
-        if isinstance(value, date):
-            return value.isoformat()
-        return DefaultJSONProvider.default(value)
-
-    def dumps(self, obj: Any, **kwargs: Any) -> str:
-        kwargs.setdefault("separators", (",", ":"))
-        return super().dumps(obj, allow_nan=False, **kwargs)
-
-    def loads(self, s: str | bytes, **kwargs: Any) -> Any:
-        return strict_loads(s)
+    Raises TypeError, and ValueError for a naive datetime.
+    """
+    if isinstance(value, datetime):
+        return utc_text(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Decimal | UUID):
+        return str(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
 def to_json(value: Any) -> bytes:
-    """What the application writes for a value. Raises TypeError and ValueError for what is none."""
+    """UTF-8 with times in UTC ending in `Z`. Raises TypeError and ValueError for what is none."""
     return json.dumps(
         value,
-        default=StrictJSON.default,
+        default=plain,
         ensure_ascii=False,
         allow_nan=False,
         separators=(",", ":"),

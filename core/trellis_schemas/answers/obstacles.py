@@ -10,8 +10,8 @@ import marshmallow
 from marshmallow import fields
 from marshmallow.decorators import POST_DUMP, PRE_DUMP
 
-from trellis.api.compiled.rules import Field, rule_of
-from trellis.api.schemas import Schema
+from trellis_schemas.answers.rules import rule_of
+from trellis_schemas.schema import Field, Schema
 
 _BASE = marshmallow.Schema
 _KEY = re.compile(r'[^"\\\x00-\x1f]*')

@@ -11,8 +11,8 @@ import pytest
 from marshmallow import EXCLUDE, RAISE, ValidationError, fields, validate
 from werkzeug.datastructures import MultiDict
 
-from trellis.api import Schema, Timestamp
-from trellis.api.compiled.decoder import body_decoder, query_decoder
+from trellis_schemas.input import body_decoder, query_decoder
+from trellis_schemas.schema import Schema, Timestamp
 
 
 class PartSchema(Schema):
@@ -29,7 +29,7 @@ class ThingSchema(Schema):
 
 
 def taken(schema: type[marshmallow.Schema], body: str) -> Any:
-    return body_decoder(schema).load(body.encode())
+    return body_decoder(schema()).load(body.encode())
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_names_may_be_members_of_enumerations() -> None:
 
     schema = Schema.from_dict({"a": fields.String(data_key=Names.KEY, attribute=Names.COLUMN)})
     assert taken(schema, '{"theKey":"x"}') == {"the_column": "x"}
-    assert query_decoder(schema).load(MultiDict({"theKey": "x"})) == {"the_column": "x"}
+    assert query_decoder(schema()).load(MultiDict({"theKey": "x"})) == {"the_column": "x"}
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ class HookedSchema(Schema):
 
 def test_hooks_run_on_what_was_loaded() -> None:
     outer = Schema.from_dict({"range": fields.Nested(HookedSchema)})
-    assert body_decoder(outer).reasons == ()
+    assert body_decoder(outer()).reasons == ()
     assert taken(outer, '{"range":{"low":2,"high":5}}') == {"range": range(2, 5)}
     assert taken(outer, '{"range":{"low":3,"high":5}}') is None
     assert taken(outer, '{"range":{"low":6,"high":5}}') is None
@@ -181,7 +181,7 @@ class TreeSchema(Schema):
 )
 def test_a_part_can_be_left_to_marshmallow(field: fields.Field[Any], reason: str | None) -> None:
     schema = Schema.from_dict({"part": field, "name": fields.String(required=True)})
-    decoder = body_decoder(schema)
+    decoder = body_decoder(schema())
     if reason:
         path = "/part/*" if isinstance(field, fields.List) else "/part"
         assert decoder.reasons == ((path, reason),)
@@ -202,12 +202,12 @@ def test_a_part_can_be_left_to_marshmallow(field: fields.Field[Any], reason: str
     ],
 )
 def test_a_whole_can_be_left_to_marshmallow(members: dict[str, Any], reason: str) -> None:
-    decoder = body_decoder(marshmallow.Schema.from_dict(members, name="Drawn"))
+    decoder = body_decoder(marshmallow.Schema.from_dict(members, name="Drawn")())
     assert decoder.reasons == (("", reason),)
     assert decoder.load(b"{}") is None
 
 
 def test_the_generated_text_is_kept_for_tracebacks() -> None:
-    body_decoder(ThingSchema)
+    body_decoder(ThingSchema())
     lines = [line for name in linecache.cache for line in linecache.getlines(name)]
     assert any("['title'] = " in line for line in lines)

@@ -9,7 +9,7 @@ from typing import Any
 import marshmallow
 from hypothesis import strategies as st
 from marshmallow import EXCLUDE, INCLUDE, RAISE, ValidationError, fields
-from tests.core.api.compiled.kinds import KINDS, LENGTHS, Literal, anything
+from tests.core.schemas.kinds import KINDS, LENGTHS, Literal, anything
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
