@@ -13,13 +13,13 @@ import pytest
 from flask import Flask
 from sqlalchemy import bindparam, func, select
 from sqlalchemy.exc import DBAPIError
+from tests.core.db.away.conftest import end_connections
 
 from trellis.db import Compiled, fetch_all, fetch_one, fetch_value
 from trellis.db.base import db
 from trellis.db.faults import Fault, fault_of
 from trellis.observe.statements import counted_statements
 from trellis.privacy.models import Erasure
-from trellis.testing.databases import PostgreSQLDatabase
 from trellis.testing.environment import Environment
 from trellis.testing.postgresql import PostgreSQL
 
@@ -28,39 +28,14 @@ _SLEEP = Compiled(select(func.pg_sleep(bindparam("seconds"))))
 _BACKEND = Compiled(select(func.pg_backend_pid()))
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgreSQL]:
-    server = PostgreSQL()
-    server.start()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
-def environment(
-    server: PostgreSQL, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Environment]:
-    database = PostgreSQLDatabase(server.url())
-    with Environment.started(tmp_path_factory.mktemp("compiled"), database) as environment:
-        yield environment
-    database.drop()
-
-
 @pytest.fixture
-def app(environment: Environment) -> Iterator[Flask]:
-    environment.reset()
-    with environment.app.app_context():
+def app(app: Flask) -> Iterator[Flask]:
+    with app.app_context():
         db.engine.dispose()  # tests before have left several, and these look at one
         fetch_all(_ALL)
         fetch_all(_SLEEP, seconds=0)
         fetch_all(_BACKEND)
-        yield environment.app
-
-
-def end_connections(server: PostgreSQL) -> None:
-    server.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'trellis'"
-    )
+        yield app
 
 
 def test_f11_a_connection_that_ended_is_replaced_once(app: Flask, server: PostgreSQL) -> None:

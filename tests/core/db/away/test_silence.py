@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
@@ -16,9 +16,6 @@ from tests.processes import until
 
 from trellis.db import fetch_value
 from trellis.db.base import db
-from trellis.testing.databases import PostgreSQLDatabase
-from trellis.testing.environment import Environment
-from trellis.testing.identity import Issuer
 from trellis.testing.postgresql import PostgreSQL
 
 MESSAGES = "/v1/notifications/messages"
@@ -27,35 +24,6 @@ _SOON = 10.0
 """Seconds: far more than the promise, far less than until the kernel gives a connection up."""
 
 Headers = dict[str, str]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgreSQL]:
-    server = PostgreSQL()
-    server.start()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
-def environment(
-    server: PostgreSQL, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Environment]:
-    database = PostgreSQLDatabase(server.url())
-    with Environment.started(tmp_path_factory.mktemp("silent"), database) as environment:
-        yield environment
-    database.drop()
-
-
-@pytest.fixture
-def app(environment: Environment) -> Flask:
-    environment.reset()
-    return environment.app
-
-
-@pytest.fixture
-def ada(app: Flask) -> Headers:
-    return Issuer(app).user()
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import func, select, text
+from tests.core.db.away.conftest import end_connections
 from tests.processes import free_port
 from werkzeug.test import TestResponse
 
@@ -20,45 +21,12 @@ from trellis.app import create_app
 from trellis.db import fetch_value
 from trellis.db.base import db
 from trellis.outbox.models import OutboxRow
-from trellis.testing.databases import PostgreSQLDatabase
-from trellis.testing.environment import Environment
-from trellis.testing.identity import Issuer
-from trellis.testing.postgresql import DURABLE, PostgreSQL
+from trellis.testing.postgresql import PostgreSQL
 from trellis.unit_of_work import unit_of_work
 
 Headers = dict[str, str]
 EVENTS = "/v1/analytics/events"
 ASSETS = "/v1/media/assets"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgreSQL]:
-    server = PostgreSQL(DURABLE)
-    server.start()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
-def environment(
-    server: PostgreSQL, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Environment]:
-    database = PostgreSQLDatabase(server.url())
-    with Environment.started(tmp_path_factory.mktemp("away"), database) as environment:
-        yield environment
-    database.drop()
-
-
-@pytest.fixture
-def app(environment: Environment, server: PostgreSQL) -> Flask:
-    """One whose database a test may end."""
-    environment.reset()
-    return environment.app
-
-
-@pytest.fixture
-def ada(app: Flask) -> Headers:
-    return Issuer(app).user()
 
 
 def events(number: int) -> dict[str, Any]:
@@ -69,12 +37,6 @@ def events(number: int) -> dict[str, Any]:
         "properties": {},
     }
     return {"events": [event]}
-
-
-def end_connections(server: PostgreSQL) -> None:
-    server.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'trellis'"
-    )
 
 
 def is_unavailable(response: TestResponse) -> bool:
