@@ -16,8 +16,9 @@ from tests.processes import PATIENCE, free_port, until
 from trellis.local import sessions
 
 SHIPPED = Path(__file__).parents[2] / "config/nginx"
-FAIL_SECONDS = 5.0
-"""How long nginx leaves a process out, by the shipped file."""
+_UPSTREAMS = (SHIPPED / "upstreams.conf").read_text()
+BACK_SECONDS = 2 * int(_UPSTREAMS.partition("fail_timeout=")[2].partition("s")[0])
+"""From when a process is ready until nginx sends it requests again, as the shipped file says."""
 
 _ROOT = "include trellis/trellis.conf;"
 _BELOW = """
@@ -35,7 +36,8 @@ error_log error.log info;
 events { worker_connections 1024; }
 worker_processes 2;
 http {
-    access_log access.log;
+    log_format upstream '$msec $request_method $uri $status $upstream_addr $upstream_status';
+    access_log access.log upstream;
     client_body_temp_path body;
     proxy_temp_path proxy;
     fastcgi_temp_path fastcgi;

@@ -14,7 +14,7 @@ import pytest
 from tests.installation import Installation
 from tests.processes import until
 from tests.production import nginx
-from tests.production.nginx import FAIL_SECONDS, Nginx
+from tests.production.nginx import BACK_SECONDS, Nginx
 from tests.production.steady import Steady
 
 from trellis_demo.operator import Operator
@@ -55,7 +55,7 @@ def restart_webs(site: Installation) -> Iterator[None]:
     for name, process in zip(site.addresses, site.webs, strict=True):
         site.supervisor.restart(process)
         until(partial(ready, site, name), f"{name} is ready again")
-        Event().wait(FAIL_SECONDS)  # until nginx sends it requests again
+        Event().wait(BACK_SECONDS)
         yield
 
 
@@ -77,7 +77,19 @@ def replace_each(site: Installation, load: Steady, rounds: int) -> None:
             assert load.failures == []
         for process in (site.stream, site.light, site.heavy, site.scheduler):
             site.supervisor.restart(process)
-    assert all(code == 0 for process in site.processes for code in process.exit_codes)
+    ends = {process.name: process.exit_codes for process in site.processes}
+    assert not any(map(any, ends.values())), ends
+
+
+def test_a_rolling_restart_under_load_fails_no_request(
+    site: Installation, front: Nginx, headers: dict[str, str]
+) -> None:
+    with Steady(front.url, headers) as load:
+        replace_each(site, load, rounds=1)
+        load.until_more()
+    assert load.failures == [], front.errors[-2000:]
+    assert load.answered["read"] > 50
+    assert load.answered["write"] > 50
 
 
 @pytest.mark.nightly
