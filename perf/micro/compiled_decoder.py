@@ -15,12 +15,8 @@ All ways run by turns in this process, ten calls each, in an order that is new e
 
 from __future__ import annotations
 
-import argparse
 import inspect
 import json
-import random
-import statistics
-import timeit
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +29,7 @@ from trellis.api.arguments import ArgumentsParser
 from trellis.api.schemas import PageArguments
 from trellis_schemas.input import body_decoder
 from trellis_schemas.strict_json import strict_loads
+from turns import first_of_group, measure, parser_of, report
 
 
 class Measured(Schema):
@@ -56,7 +53,6 @@ class MeasuredItems(Schema):
     items = fields.List(fields.Nested(Measured), required=True)
 
 
-_CALLS = 10
 ONE = {
     "id": "0198c0de-7a00-7000-8000-000000000001",
     "title": "Harbour at dawn",
@@ -113,20 +109,7 @@ def prepare(app: Flask) -> dict[str, Callable[[], Any]]:
     }
 
 
-def measure(ways: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Median seconds of each way."""
-    taken: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(rounds):
-        for name, way in random.sample(list(ways.items()), len(ways)):
-            taken[name].append(timeit.timeit(way, number=_CALLS) / _CALLS)
-    return {name: statistics.median(times[rounds // 10 :]) for name, times in taken.items()}
-
-
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=200)
-    medians = measure(prepare(Flask("measured")), parser.parse_args().rounds)
-    first = {name.partition(" ")[0]: name for name in reversed(medians)}
-    for name, seconds in medians.items():
-        against = first[name.partition(" ")[0]]
-        print(f"{name:<15} {seconds * 1e6:8.2f} µs   {medians[against] / seconds:6.1f} x {against}")
+    rounds = parser_of(__doc__, rounds=200).parse_args().rounds
+    medians = measure(prepare(Flask("measured")), rounds, calls=10)
+    report(medians, first_of_group(medians))

@@ -11,12 +11,8 @@ structs that msgspec then writes.
 
 from __future__ import annotations
 
-import argparse
 import datetime as dt
 import json
-import random
-import statistics
-import timeit
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -30,6 +26,7 @@ from trellis.api import Schema, Timestamp
 from trellis_schemas.answers import Encoder
 from trellis_schemas.answers.structs import Builder
 from trellis_schemas.strict_json import plain
+from turns import first_of_group, measure, parser_of, report
 
 
 class Measured(Schema):
@@ -47,7 +44,6 @@ class Measured(Schema):
     day = fields.Date()
 
 
-_CALLS = 10
 _MANY = 20
 _MOMENT = dt.datetime(2026, 1, 31, 6, 12, 0, 123456, tzinfo=dt.UTC)
 ONE = {
@@ -86,20 +82,7 @@ def _ways(kind: str, schema: Schema, value: Any) -> dict[str, Callable[[], Any]]
     return {f"{kind} dumps": dumps, f"{kind} compiled": lambda: encode(value)}
 
 
-def measure(ways: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Median seconds of each way."""
-    taken: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(rounds):
-        for name, way in random.sample(list(ways.items()), len(ways)):
-            taken[name].append(timeit.timeit(way, number=_CALLS) / _CALLS)
-    return {name: statistics.median(times[rounds // 10 :]) for name, times in taken.items()}
-
-
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=200)
-    medians = measure(prepare(), parser.parse_args().rounds)
-    first = {name.partition(" ")[0]: name for name in reversed(medians)}
-    for name, seconds in medians.items():
-        against = first[name.partition(" ")[0]]
-        print(f"{name:<17} {seconds * 1e6:8.2f} µs   {medians[against] / seconds:6.1f} x {against}")
+    rounds = parser_of(__doc__, rounds=200).parse_args().rounds
+    medians = measure(prepare(), rounds, calls=10)
+    report(medians, first_of_group(medians))

@@ -3,8 +3,9 @@
     python perf/micro/compiled_reads.py                      # SQLite and PostgreSQL, half a minute
     python perf/micro/compiled_reads.py --on postgresql --rounds 5000
 
-Every way reads the same rows, in this process, by turns. Times are medians: of this thread's
-processor, and in brackets until the answer is there (with the database's own work in them).
+Every way reads the same rows, in this process, by turns. Times are medians: until the
+answer is there (with the database's own work in them), and in brackets of this thread's processor,
+of which the ratios are.
 
 - before: composed for the call, on an engine of its own options: how reads were before.
 - plain: composed for the call, and handed to `fetch_all` or `fetch_one`.
@@ -15,14 +16,7 @@ processor, and in brackets until the answer is there (with the database's own wo
 
 from __future__ import annotations
 
-import argparse
-import random
-import statistics
-import tempfile
-import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -42,12 +36,11 @@ from sqlalchemy import (
     select,
 )
 
+from environments import add_kinds, environment_on
 from trellis.db import Compiled, UTCDateTime, fetch_all, fetch_one, new_id, utcnow
 from trellis.db.base import db
-from trellis.testing.databases import on_postgresql, on_sqlite
-from trellis.testing.environment import Environment
-from trellis.testing.postgresql import PostgreSQL
 from trellis.unit_of_work import unit_of_work
+from turns import Median, measure, parser_of, report
 
 THINGS = Table(
     "measured_thing",
@@ -148,49 +141,22 @@ def _driver(condition: str, value: UUID) -> Way:
     return lambda: connection.execute(text, (value,), binary=True).fetchall()
 
 
-def measure(ways: dict[str, Way], rounds: int) -> dict[str, tuple[float, float]]:
-    """Median seconds of the processor and of the clock, run by turns in an order of chance."""
-    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
-    for _ in range(rounds):
-        for name, way in random.sample(list(ways.items()), len(ways)):
-            began, worked = time.perf_counter(), time.thread_time()
-            way()
-            taken[name].append((time.thread_time() - worked, time.perf_counter() - began))
-    return {name: _medians(times[rounds // 10 :]) for name, times in taken.items()}
-
-
-def _medians(times: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    worked, passed = zip(*times, strict=True)
-    return statistics.median(worked), statistics.median(passed)
+def _speed(before: Median, way: Median) -> float:
+    return before.worked / way.worked
 
 
 def run(kind: str, rounds: int) -> None:
     """Measure on one kind of database and print medians and ratios."""
-    with ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        if kind == "postgresql":
-            server = PostgreSQL()
-            stack.callback(server.close)
-            server.start()
-            database = stack.enter_context(on_postgresql(server.url()))
-        else:
-            database = stack.enter_context(on_sqlite(directory))
-        environment = stack.enter_context(Environment.started(directory, database))
-        with environment.app.app_context():
-            owner, row = fill()
-            for what, ways in (("20 rows", lists(owner)), ("1 row", rows(row))):
-                print(f"\n{kind}, {what} of {len(C)} columns, {rounds} rounds")
-                medians = measure(ways, rounds)
-                for name, (worked, passed) in medians.items():
-                    ratio = medians["before"][0] / worked
-                    figures = f"{worked * 1e6:6.0f} µs ({passed * 1e6:5.0f})"
-                    print(f"  {name:<9} {figures}   {ratio:5.2f} x before")
+    with environment_on(kind) as environment, environment.app.app_context():
+        owner, row = fill()
+        for what, ways in (("20 rows", lists(owner)), ("1 row", rows(row))):
+            print(f"\n{kind}, {what} of {len(C)} columns, {rounds} rounds")
+            report(measure(ways, rounds), lambda _: "before", _speed)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--on", choices=["sqlite", "postgresql"], action="append")
-    parser.add_argument("--rounds", type=int, default=1500)
+    parser = parser_of(__doc__, rounds=1500)
+    add_kinds(parser)
     arguments = parser.parse_args()
-    for chosen in arguments.on or ["sqlite", "postgresql"]:
+    for chosen in arguments.on:
         run(chosen, arguments.rounds)

@@ -15,21 +15,15 @@ else the machine does meets all of them. Wake-ups go to a real broker that nobod
 
 from __future__ import annotations
 
-import argparse
-import random
-import statistics
-import tempfile
-import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 from uuid import UUID
 
 from flask import Flask
 from sqlalchemy import insert
 
+from environments import add_kinds, environment_on
 from trellis.api import access
 from trellis.db import new_id, utcnow
 from trellis.db.base import db
@@ -38,10 +32,8 @@ from trellis.events import Event
 from trellis.privacy.models import Erasure
 from trellis.runtime import Runtime
 from trellis.task import Options, Task
-from trellis.testing.databases import on_postgresql, on_sqlite
-from trellis.testing.environment import Environment
-from trellis.testing.postgresql import DURABLE, PostgreSQL
 from trellis.unit_of_work import unit_of_work
+from turns import measure, parser_of, report
 
 
 @dataclass(frozen=True)
@@ -121,44 +113,21 @@ def prepare(app: Flask) -> dict[str, Callable[[], None]]:
     }
 
 
-def measure(ways: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
-    """Median seconds of each way, run by turns in an order that is new each time.
-
-    What one way leaves behind (pages to write, caches that are cold) meets all others alike.
-    """
-    taken: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(rounds):
-        for name, way in random.sample(list(ways.items()), len(ways)):
-            began = time.perf_counter()
-            way()
-            taken[name].append(time.perf_counter() - began)
-    return {name: statistics.median(times[rounds // 10 :]) for name, times in taken.items()}
-
-
 def run(kind: str, rounds: int) -> None:
     """Measure on one kind of database and print the medians and ratios."""
-    with ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        if kind == "postgresql":
-            server = PostgreSQL(DURABLE)
-            stack.callback(server.close)
-            server.start()
-            database = stack.enter_context(on_postgresql(server.url()))
-        else:
-            database = stack.enter_context(on_sqlite(directory))
-        environment = stack.enter_context(Environment.started(directory, database))
+    with environment_on(kind) as environment:
         medians = measure(prepare(environment.app), rounds)
     print(f"\n{kind}, {rounds} rounds")
-    for name, seconds in medians.items():
-        against = "plain POST" if "POST" in name else "bare"
-        ratio = seconds / medians[against]
-        print(f"  {name:<11} {seconds * 1e6:8.0f} µs   {ratio:5.2f} x {against}")
+    report(
+        medians,
+        lambda name: "plain POST" if "POST" in name else "bare",
+        lambda base, one: one.passed / base.passed,
+    )
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--on", choices=["sqlite", "postgresql"], action="append")
-    parser.add_argument("--rounds", type=int, default=500)
+    parser = parser_of(__doc__, rounds=500)
+    add_kinds(parser)
     arguments = parser.parse_args()
-    for chosen in arguments.on or ["sqlite", "postgresql"]:
+    for chosen in arguments.on:
         run(chosen, arguments.rounds)

@@ -20,24 +20,20 @@ import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 from uuid import uuid4
 
 from flask import Flask
 
+from environments import add_kinds, environment_on
 from trellis.events import Event
 from trellis.runtime import Runtime
-from trellis.testing.databases import on_postgresql, on_sqlite
-from trellis.testing.environment import Environment
-from trellis.testing.postgresql import DURABLE, PostgreSQL
 from trellis.unit_of_work import unit_of_work
 from trellis_webhooks import factories, services
 
@@ -146,18 +142,9 @@ def measure(app: Flask, receiver: Receiver, count: int, delay: float, deliveries
 def run(kind: str, deliveries: int) -> None:
     """Measure on one kind of database."""
     with ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = int(listener.getsockname()[1])
-        (directory / "trellis.toml").write_text(_SETTINGS.format(port=port))
-        if kind == "postgresql":
-            server = PostgreSQL(DURABLE)
-            stack.callback(server.close)
-            server.start()
-            database = stack.enter_context(on_postgresql(server.url()))
-        else:
-            database = stack.enter_context(on_sqlite(directory))
-        environment = stack.enter_context(Environment.started(directory, database))
+        environment = stack.enter_context(environment_on(kind, _SETTINGS.format(port=port)))
         app, environ = environment.app, {**os.environ, **environment.variables}
         runtime: Runtime = app.extensions["trellis"]
         runtime.event_types[Probe] = "core.probe/1"
@@ -175,8 +162,8 @@ def run(kind: str, deliveries: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--on", choices=["sqlite", "postgresql"], action="append")
+    add_kinds(parser)
     parser.add_argument("--deliveries", type=int, default=1000, help="for each line")
     arguments = parser.parse_args()
-    for chosen in arguments.on or ["sqlite", "postgresql"]:
+    for chosen in arguments.on:
         run(chosen, arguments.deliveries)
