@@ -11,22 +11,10 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from marshmallow import EXCLUDE, RAISE, fields, validate
+from tests.core.schemas.things import ThingSchema
 
-from trellis.api import Blueprint, Schema, Timestamp
+from trellis.api import Blueprint, Schema
 from trellis.api.arguments import _decoder_of, decoder_of
-
-
-class PartSchema(Schema):
-    name = fields.String(required=True)
-    size = fields.Integer(load_default=1)
-
-
-class ThingSchema(Schema):
-    title = fields.String(required=True, validate=validate.Length(min=1, max=20))
-    at = Timestamp(allow_none=True)
-    owner = fields.UUID(data_key="ownerId")
-    parts = fields.List(fields.Nested(PartSchema))
-    data = fields.Raw()
 
 
 class FilterSchema(Schema):

@@ -8,24 +8,12 @@ from typing import Any
 
 import marshmallow
 import pytest
-from marshmallow import EXCLUDE, RAISE, ValidationError, fields, validate
+from marshmallow import EXCLUDE, RAISE, ValidationError, fields
+from tests.core.schemas.things import PartSchema, ThingSchema
 from werkzeug.datastructures import MultiDict
 
 from trellis_schemas.input import body_decoder, query_decoder
 from trellis_schemas.schema import Schema, Timestamp
-
-
-class PartSchema(Schema):
-    name = fields.String(required=True)
-    size = fields.Integer(load_default=1)
-
-
-class ThingSchema(Schema):
-    title = fields.String(required=True, validate=validate.Length(min=1, max=20))
-    at = Timestamp(allow_none=True)
-    owner = fields.UUID(data_key="ownerId")
-    parts = fields.List(fields.Nested(PartSchema))
-    data = fields.Raw()
 
 
 def taken(schema: type[marshmallow.Schema], body: str) -> Any:
