@@ -22,8 +22,8 @@ from pydantic import (
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from trellis.hosts import Hosts
 from trellis.settings.masking import without_secrets
+from trellis_outgoing.hosts import Hosts
 
 Environment = Literal["development", "testing", "production"]
 

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 from tests.core.outgoing.talker import Speak, Talker, certificate, saying
 
-from trellis.hosts import Hosts
+import trellis.outgoing
 from trellis.jobs.limits import TurnOver, time_limit
-from trellis.outgoing import Answer, NoAnswer, TargetRefused
-from trellis.outgoing.call import Caller, tls_context
+from trellis.settings import Settings
+from trellis_outgoing.calls import Caller, tls_context
+from trellis_outgoing.hosts import Hosts
+from trellis_outgoing.outcome import Answer, NoAnswer, TargetRefused
 
 Talk = Callable[..., Talker]
 
@@ -115,13 +117,19 @@ def test_ipv6_is_called_with_brackets_in_its_host(talk: Talk) -> None:
     assert f"\r\nhost: [::1]:{talker.port}\r\n".encode() in talker.requests[0].lower()
 
 
-def test_a_task_that_may_be_interrupted_does_not_call(talk: Talk) -> None:
+def test_a_task_that_may_be_interrupted_does_not_call(
+    talk: Talk, app_context: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(Settings.current().__dict__, "outgoing_allow", ["127.0.0.1"])
     talker = talk()
-    with pytest.raises(TurnOver), time_limit(20, turn=10):
-        call(talker)
-    assert talker.requests == []
-    with time_limit(20):
-        assert call(talker).status == 200
+    url = f"http://127.0.0.1:{talker.port}/"
+    with trellis.outgoing.caller() as caller:
+        with pytest.raises(TurnOver), time_limit(20, turn=10):
+            caller.post(url, b"", {})
+        assert talker.requests == []
+        with time_limit(20):
+            assert caller.post(url, b"", {}).status == 200
+    assert f"user-agent: Trellis/{trellis.__version__}\r\n".encode() in talker.requests[0]
 
 
 # --- what is sent -------------------------------------------------------------------------------

@@ -9,9 +9,9 @@ from contextlib import closing
 import pytest
 from tests.core.outgoing.talker import OK, Speak, Talker, read, saying
 
-from trellis.hosts import Hosts
-from trellis.outgoing import NoAnswer
-from trellis.outgoing.call import Caller
+from trellis_outgoing.calls import Caller
+from trellis_outgoing.hosts import Hosts
+from trellis_outgoing.outcome import NoAnswer
 
 Talk = Callable[..., Talker]
 

@@ -6,9 +6,9 @@ from ipaddress import ip_address
 
 import pytest
 
-from trellis.hosts import Hosts
-from trellis.outgoing import TargetRefused
-from trellis.outgoing.targets import check_text, is_public, parse, permitted
+from trellis_outgoing.hosts import Hosts
+from trellis_outgoing.outcome import TargetRefused
+from trellis_outgoing.targets import check_text, is_public, parse, permitted
 
 NONE = Hosts.of([])
 

@@ -4,8 +4,3 @@ Whoever can make a server call an address of their choice can reach what only th
 the database beside it, or the cloud's metadata (OWASP API7:2023). So the address is checked after
 its name was resolved, and the connection goes to the very address that was checked.
 """
-
-from trellis.outgoing.client import Answer, caller, check_url
-from trellis.outgoing.errors import NoAnswer, OutgoingError, TargetRefused
-
-__all__ = ["Answer", "NoAnswer", "OutgoingError", "TargetRefused", "caller", "check_url"]

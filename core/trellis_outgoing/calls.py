@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 import httpcore2
 import httpx2
 
-import trellis
-from trellis.hosts import Hosts
-from trellis.jobs.limits import run_alone
-from trellis.outgoing.client import Answer
-from trellis.outgoing.connection import CheckedNetwork, Resolver, system_resolver
-from trellis.outgoing.errors import NoAnswer
-from trellis.outgoing.targets import Target, parse
+from trellis_outgoing.connection import CheckedNetwork, Resolver, system_resolver
+from trellis_outgoing.hosts import Hosts
+from trellis_outgoing.outcome import Answer, NoAnswer
+from trellis_outgoing.targets import Target, parse
 
 
 class Caller:
-    """Calls with given exceptions and a given resolver.
+    """Calls with given exceptions and a given resolver; `first` is called before each.
 
     A connection is kept for the next call of the same origin; each new one is resolved and checked.
     """
 
-    def __init__(self, exceptions: Hosts, resolver: Resolver = system_resolver) -> None:
+    def __init__(
+        self,
+        exceptions: Hosts,
+        resolver: Resolver = system_resolver,
+        *,
+        agent: str = "Trellis",
+        first: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._agent, self._first = agent, first
         self._network = CheckedNetwork(exceptions, resolver)
         self._pool = httpcore2.ConnectionPool(
             ssl_context=tls_context(), max_connections=1, network_backend=self._network
@@ -49,7 +54,7 @@ class Caller:
         TargetRefused before anything is sent, and NoAnswer. It may arrive twice: what a kept
         connection swallowed as it ended is sent once more.
         """
-        run_alone()  # what is sent cannot be taken back
+        self._first()
         target = parse(url)
         self._network.begin(target, seconds)
         try:
@@ -71,13 +76,23 @@ class Caller:
         self, target: Target, body: bytes, headers: Mapping[str, str], most_bytes: int
     ) -> Answer:
         with self._pool.stream(
-            "POST", _url(target), headers=_headers(target, headers), content=body
+            "POST", _url(target), headers=self._headers(target, headers), content=body
         ) as response:
             answered = {
                 name.decode("latin-1").lower(): value.decode("latin-1")
                 for name, value in response.headers
             }
             return Answer(response.status, answered, _read(response, most_bytes))
+
+    def _headers(
+        self, target: Target, headers: Mapping[str, str]
+    ) -> list[tuple[bytes | str, bytes | str]]:
+        return [
+            ("host", target.authority),
+            ("user-agent", self._agent),
+            ("accept-encoding", "identity"),
+            *headers.items(),
+        ]
 
 
 @lru_cache(maxsize=1)
@@ -93,15 +108,6 @@ def _url(target: Target) -> httpcore2.URL:
         port=target.port,
         target=target.path.encode(),
     )
-
-
-def _headers(target: Target, headers: Mapping[str, str]) -> list[tuple[bytes | str, bytes | str]]:
-    return [
-        ("host", target.authority),
-        ("user-agent", f"Trellis/{trellis.__version__}"),
-        ("accept-encoding", "identity"),
-        *headers.items(),
-    ]
 
 
 def _read(response: httpcore2.Response, most: int) -> bytes:

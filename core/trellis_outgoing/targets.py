@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
-from trellis.hosts import Hosts, IPAddress, is_name, is_number
-from trellis.outgoing.errors import TargetRefused
+from trellis_outgoing.hosts import Hosts, IPAddress, is_name, is_number
+from trellis_outgoing.outcome import TargetRefused
 
 _NEEDS_TLS = "must begin with https://"
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import httpcore2
 
-from trellis.hosts import Hosts
-from trellis.outgoing.errors import NoAnswer
-from trellis.outgoing.targets import Target, permitted
+from trellis_outgoing.hosts import Hosts
+from trellis_outgoing.outcome import NoAnswer
+from trellis_outgoing.targets import Target, permitted
 
 Resolver = Callable[[str, int], Sequence[str]]
 
