@@ -8,7 +8,7 @@ import resource
 import socket
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -29,14 +29,18 @@ CAUSE = "Too many open files"
 @contextmanager
 def few_handles(process: Supervised, most: int) -> Iterator[None]:
     """Let a process and its children have no more open handles than these."""
-    usual = {pid: resource.prlimit(pid, resource.RLIMIT_NOFILE) for pid in process.pids}
-    for pid, (_, hard) in usual.items():
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, hard))
+    usual = {}
+    for pid in process.pids:
+        with suppress(ProcessLookupError):  # a task that has just ended
+            usual[pid] = _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, hard))
+    assert usual
     try:
         yield
     finally:
         for pid, limits in usual.items():
-            resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+            with suppress(ProcessLookupError):
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
 
 
 @contextmanager
