@@ -12,6 +12,7 @@ import trellis.privacy.tasks
 from trellis.cache import init_cache
 from trellis.contracts import BlobStore, Mailbox, PushSink
 from trellis.db.engine import init_engine
+from trellis.feed.stale import follow_stale
 from trellis.jobs.announcer import Announcer
 from trellis.jobs.broker import quick_client
 from trellis.loader.phases import load_plugins, select_plugins
@@ -45,7 +46,8 @@ def create_app() -> Flask:
     runtime = make_runtime(app, selected.settings)
     init_observe(app)
     init_engine(app, selected.settings.core)
-    init_cache(app, cache_url(runtime.redis_url))
+    init_cache(app, cache_url(runtime.redis_url), selected.settings.core.cache_local_bytes)
+    follow_stale(app)
     register_core_tasks(runtime)
     bind_core_ports(app, runtime)
     load_plugins(app, runtime, selected)

@@ -19,7 +19,8 @@ from sqlalchemy.engine import Engine, ExceptionContext, NestedTransaction
 from sqlalchemy.exc import InvalidRequestError, SQLAlchemyError
 from sqlalchemy.orm import Session, SessionTransaction
 
-from trellis.cache import invalidate
+from trellis.cache import current_cache
+from trellis.cache.tags import digest_of
 from trellis.db.base import db
 from trellis.db.engine import LAZY_UNIT, UNIT
 from trellis.db.session import current_session
@@ -27,6 +28,7 @@ from trellis.entries import append
 from trellis.errors import CommittedRefusal
 from trellis.events import Event
 from trellis.feed.record import FeedRecord
+from trellis.feed.stale import record_of
 from trellis.outbox.record import OutboxRecord
 from trellis.runtime import runtime
 
@@ -47,7 +49,8 @@ class UnitOfWork:
         self._session: Session | None = None
         self._events: list[FeedRecord] = []
         self._work: list[OutboxRecord] = []
-        self._tags: list[str] = []
+        self._stale: list[tuple[str, bool]] = []
+        self._outdated: FeedRecord | None = None
         self._callbacks: list[Callable[[], None]] = []
         self._broken = False
 
@@ -67,7 +70,7 @@ class UnitOfWork:
     @property
     def lazy(self) -> bool:
         """Whether the commit may be `trellis.db.commits.lazy_commit`: nobody is told of it."""
-        return not self._synchronous and not self._events and not self._work
+        return not (self._synchronous or self._events or self._work or self._stale)
 
     def publish(self, event: Event) -> None:
         """Append an event to the feed and one piece of work for each of its listeners."""
@@ -95,12 +98,14 @@ class UnitOfWork:
         json.dumps(arguments)
         self._work.append(OutboxRecord.of(task, arguments, delay, unique, subject))
 
-    def invalidate(self, tag: str) -> None:
+    def invalidate(self, tag: str, *, everywhere: bool = False) -> None:
         """Make every cached value with this tag stale after the commit.
 
-        The tag is written with its plugin, as in ``media.assets:<user id>``.
+        The tag is written with its plugin, as in ``media.assets:<user id>``. ``everywhere`` is for
+        what takes a right away: the unit ends only when no process gives an old value any more,
+        which takes up to a second when one of them does not answer.
         """
-        self._tags.append(tag)
+        self._stale.append((tag, everywhere))
 
     def after_commit(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` once after the commit; what it raises is logged, the commit stands."""
@@ -125,12 +130,15 @@ class UnitOfWork:
     def _commit(self) -> None:
         if self._broken:
             raise RuntimeError(_BROKEN)
-        if self._session is None and not self._events and not self._work:
+        if self._stale:
+            self._outdated = record_of([digest_of(tag) for tag in dict(self._stale)])
+        told = [*self._events, self._outdated] if self._outdated is not None else self._events
+        if self._session is None and not told and not self._work:
             return
         session = self.session
         session.flush()
-        if self._events or self._work:
-            append(session.connection(), self._events, self._work)
+        if told or self._work:
+            append(session.connection(), told, self._work)
         _commits.set(_commits.get() + 1)
         session.commit()
 
@@ -144,15 +152,18 @@ class UnitOfWork:
                 db.session.remove()
 
     def _announce(self) -> None:
-        steps: list[Callable[[], None]] = []
-        if self._tags:
-            steps.append(lambda: invalidate(list(dict.fromkeys(self._tags))))
-        steps.append(self._wake)
-        for step in [*steps, *self._callbacks]:
+        # Waking first: it takes no time here, and the other may wait for other processes.
+        for step in (self._wake, self._outdate, *self._callbacks):
             try:
                 step()
             except Exception:
                 log.exception("after_commit_failed")
+
+    def _outdate(self) -> None:
+        if self._outdated is not None:
+            tags = self._outdated.event.payload()["tags"]
+            everywhere = any(everywhere for _, everywhere in self._stale)
+            current_cache().invalidate(str(self._outdated.event_id), tags, everywhere=everywhere)
 
     def _wake(self) -> None:
         runtime().announcer.announce([work.queue for work in self._work], feed=bool(self._events))
@@ -196,7 +207,7 @@ class Collection(UnitOfWork):
                 yield
             return
         self._part = part = _Part()
-        entries: tuple[list[Any], ...] = (self._events, self._work, self._tags, self._callbacks)
+        entries: tuple[list[Any], ...] = (self._events, self._work, self._stale, self._callbacks)
         lengths = [len(each) for each in entries]
         try:
             try:

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from trellis.cache.function import cached
-from trellis.cache.shared import init_cache, invalidate
+from trellis.cache.shared import current_cache, init_cache
 
-__all__ = ["cached", "init_cache", "invalidate"]
+__all__ = ["cached", "current_cache", "init_cache"]

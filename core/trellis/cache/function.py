@@ -15,6 +15,7 @@ from uuid import UUID
 import trellis
 from trellis.cache.backend import LONGEST_SECONDS
 from trellis.cache.shared import current_cache
+from trellis.cache.tags import digest_of
 from trellis.runtime import runtime
 
 P = ParamSpec("P")
@@ -22,9 +23,12 @@ R = TypeVar("R")
 
 
 def cached(
-    *, tags: Callable[..., Iterable[str]], seconds: int
+    *, tags: Callable[..., Iterable[str]], seconds: int, stale: int = 0
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Keep a service function's answers for `seconds`, or until one of its tags is invalidated.
+
+    Of all who ask at once for what is not kept, one computes it and the others wait. For `stale`
+    seconds more they get what was kept instead; what was invalidated nobody gets.
 
     `tags` is called with the function's arguments by name and gives the tags that `uow.invalidate`
     uses, each beginning with the plugin's name: `media.asset:<id>`. A function that reads personal
@@ -34,8 +38,8 @@ def cached(
 
     Inside a unit of work that has begun the cache is passed by: that may never be committed.
     """
-    if not 0 < seconds <= LONGEST_SECONDS:
-        raise ValueError(f"seconds must be 1 to {LONGEST_SECONDS}")
+    if not (seconds > 0 and stale >= 0 and seconds + stale <= LONGEST_SECONDS):
+        raise ValueError(f"seconds must be 1 to {LONGEST_SECONDS}, those for the stale included")
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         signature = inspect.signature(function)
@@ -47,25 +51,28 @@ def cached(
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
             scope, release = _owner(function.__module__)
-            own_tags = sorted(set(tags(**bound.arguments)))
-            if foreign := [tag for tag in own_tags if not tag.startswith(f"{scope}.")]:
-                raise ValueError(f"tag {foreign[0]!r} does not begin with {scope + '.'!r}")
-            key = ":".join(
-                (
-                    "trellis",
-                    release,
-                    scope,
-                    f"{function.__module__}.{function.__qualname__}",
-                    _digest(bound.arguments),
-                )
-            )
-            return current_cache().fetch(
-                scope, key, own_tags, seconds, lambda: function(*args, **kwargs)
-            )
+            own_tags = own(scope, tags(**bound.arguments))
+            name = f"{function.__module__}.{function.__qualname__}"
+            key = key_of(release, scope, name, _digest(bound.arguments))
+            compute = functools.partial(function, *args, **kwargs)
+            return current_cache().fetch(scope, key, own_tags, seconds, compute, stale)
 
         return answer
 
     return decorate
+
+
+def own(scope: str, tags: Iterable[str]) -> list[str]:
+    """The digests of tags. Raises ValueError for one of another scope."""
+    chosen = sorted(set(tags))
+    if foreign := [tag for tag in chosen if not tag.startswith(f"{scope}.")]:
+        raise ValueError(f"tag {foreign[0]!r} does not begin with {scope + '.'!r}")
+    return [digest_of(tag) for tag in chosen]
+
+
+def key_of(release: str, scope: str, name: str, arguments: str) -> str:
+    """Where an answer is kept."""
+    return f"trellis:{release}:{scope}:{name}:{arguments}"
 
 
 def _unit_has_begun() -> bool:

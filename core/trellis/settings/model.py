@@ -217,6 +217,12 @@ class Settings(_Section):
     web_threads: int = Field(
         default=4, ge=1, le=256, description="Threads of one web process that answer requests."
     )
+    cache_local_bytes: int = Field(
+        default=32 * 1024 * 1024,
+        ge=0,
+        description="What a process that serves requests keeps of the cache for itself, beside "
+        "Redis; 0 for nothing.",
+    )
     feed_retention_days: int = Field(
         default=30,
         ge=1,

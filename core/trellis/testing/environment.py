@@ -47,6 +47,8 @@ class Environment:
                 "TRELLIS_DATA_DIR": str(data_dir),
                 "TRELLIS_DATABASE_URL": database.url,
                 "TRELLIS_REDIS_URL": broker.url,
+                # What one test has made stale may not be what the next one reads.
+                "TRELLIS_CACHE_LOCAL_BYTES": "0",
             }
             with pytest.MonkeyPatch.context() as patch:
                 for name, value in variables.items():
