@@ -11,6 +11,7 @@ import re
 import sys
 import traceback
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any, Literal, TextIO
 
 import structlog
@@ -40,8 +41,15 @@ _CHATTY = ("PIL", "alembic", "rq")
 class _Stderr(logging.StreamHandler[TextIO]):
     """Writes to what `sys.stderr` is now, not to what it was when logging was set up."""
 
-    def __init__(self) -> None:
+    def __init__(self, form: Literal["json", "console"]) -> None:
         logging.Handler.__init__(self)
+        self.form = form
+
+    def write_line(self, line: str) -> None:
+        """Write what is formatted already."""
+        with self.lock or nullcontext():
+            self.stream.write(line + self.terminator)
+            self.flush()
 
     @property
     def stream(self) -> TextIO:
@@ -77,7 +85,7 @@ def configure_logging(
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    handler = _Stderr()
+    handler = _Stderr(form)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=before_rendering,
@@ -95,6 +103,13 @@ def configure_logging(
     root.setLevel(level.upper())
     for name in _CHATTY:
         logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
+
+
+def json_handler() -> _Stderr | None:
+    """The handler of this module, if it is the only one and writes JSON."""
+    handlers = logging.getLogger().handlers
+    handler = handlers[0] if len(handlers) == 1 else None
+    return handler if isinstance(handler, _Stderr) and handler.form == "json" else None
 
 
 def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -9,10 +9,9 @@ import structlog
 from flask import Flask, Response, g, request
 
 from trellis.db.ids import new_id
+from trellis.observe.access_log import log_request
 from trellis.observe.metrics import observe_request
 from trellis.observe.statements import start_counting, statement_count
-
-log = structlog.get_logger("trellis.access")
 
 _SANE_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 # Asked every few seconds by machines: worth a line only when somebody looks for it.
@@ -32,8 +31,7 @@ def request_id() -> str:
 
 
 def _begin() -> None:
-    given = request.headers.get("X-Request-Id", "")
-    g.request_id = given if _SANE_ID.fullmatch(given) else new_id().hex
+    g.request_id = identifier_of(request.headers.get("X-Request-Id", ""))
     g.request_began = time.perf_counter()
     start_counting()
     structlog.contextvars.clear_contextvars()
@@ -43,20 +41,29 @@ def _begin() -> None:
         structlog.contextvars.bind_contextvars(plugin=request.blueprint.partition("-")[0])
 
 
+def identifier_of(given: str) -> str:
+    """The id that a request brings along, or a new one."""
+    return given if _SANE_ID.fullmatch(given) else new_id().hex
+
+
 def _end(response: Response) -> Response:
     response.headers["X-Request-Id"] = g.request_id
     seconds = time.perf_counter() - g.request_began
     # The template, never the path: a path names things, and there are endlessly many.
     route = request.url_rule.rule if request.url_rule is not None else None
-    operation = f"{request.method} {route}" if route is not None else "unmatched"
-    observe_request(operation, response.status_code, seconds, statement_count())
-    write = log.debug if route is not None and route.startswith(_QUIET) else log.info
-    write(
-        "request",
-        method=request.method,
-        route=route,
-        status=response.status_code,
-        duration_ms=round(seconds * 1000, 2),
-        statements=statement_count(),
-    )
+    note(request.method, route, response.status_code, seconds, statement_count())
     return response
+
+
+def note(method: str, route: str | None, status: int, seconds: float, statements: int) -> None:
+    """Count an answered request, and write its line."""
+    operation = f"{method} {route}" if route is not None else "unmatched"
+    observe_request(operation, status, seconds, statements)
+    log_request(
+        quiet=route is not None and route.startswith(_QUIET),
+        method=method,
+        route=route,
+        status=status,
+        duration_ms=round(seconds * 1000, 2),
+        statements=statements,
+    )

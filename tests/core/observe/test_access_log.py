@@ -1,0 +1,69 @@
+"""The line of a request is the same, whether the machinery of logging has written it or not."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from typing import Any, Literal
+
+import pytest
+import structlog
+
+from trellis.observe.access_log import log_request
+from trellis.observe.logs import configure_logging, json_handler
+
+FIELDS: dict[str, Any] = {
+    "method": 'G"ET\n',
+    "route": "/things/<int:ü>",
+    "status": 200,
+    "duration_ms": 1.25,
+    "statements": 3,
+}
+
+
+def bare_root(monkeypatch: pytest.MonkeyPatch) -> logging.Logger:
+    """The logger of all, without the handlers that pytest adds when a test begins."""
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    monkeypatch.setattr(root, "level", root.level)
+    structlog.contextvars.clear_contextvars()
+    return root
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+@pytest.mark.parametrize("level", ["debug", "info", "warning"])
+def test_both_ways_write_the_same_line(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    level: Literal["debug", "info", "warning"],
+    quiet: bool,
+) -> None:
+    root = bare_root(monkeypatch)
+    configure_logging(level, "json")
+    structlog.contextvars.bind_contextvars(request_id="request-1", session_token="x", text="eyJa.b")
+    assert json_handler() is not None
+    log_request(quiet=quiet, **FIELDS)
+    plainly = lines(capsys)
+    root.addHandler(logging.NullHandler())
+    assert json_handler() is None
+    log_request(quiet=quiet, **FIELDS)
+    assert len(plainly) == (level == "debug" or (level == "info" and not quiet))
+    through_all = lines(capsys)
+    for line in (*plainly, *through_all):
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:]{8}\.\d{6}Z", line.pop("timestamp"))
+        assert line["session_token"] == "***"
+    assert plainly == through_all
+
+
+def test_lines_for_people_are_not_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare_root(monkeypatch)
+    configure_logging("info", "console")
+    log_request(quiet=False, **FIELDS)
+    assert "{" not in capsys.readouterr().err
