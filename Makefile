@@ -24,13 +24,13 @@ demo: ## walk a phone's journey against the running server
 	@$(RUN) trellis demo $(ARGS)
 
 test: ## the whole suite, in parallel and in random order
-	@$(DEV) pytest -n auto $(ARGS)
+	@$(DEV) pytest -n auto --dist worksteal $(ARGS)
 
 test-postgresql: ## what the suite says of the database, on PostgreSQL
-	@$(DEV) pytest -n auto --postgresql $(ARGS)
+	@$(DEV) pytest -n auto --dist worksteal --postgresql $(ARGS)
 
 nightly: ## the tests that take minutes
-	@$(DEV) pytest -n auto -m nightly $(ARGS)
+	@$(DEV) pytest -n auto --dist worksteal -m nightly $(ARGS)
 
 check: ## style, types and borders
 	@$(DEV) sh -c 'ruff check . && ruff format --check . && mypy && lint-imports'

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,6 +21,14 @@ pytest.register_assert_rewrite("tests.faults", "tests.patient", "tests.processes
 
 # A distribution of its own: its tests run where it is installed (contract/test_example_plugin.py).
 collect_ignore = ["example_plugin"]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Two for each core: half of the time a test waits. Those of the night keep a core busy."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ or config.getoption("-m") == "nightly":
+        return None
+    return 2 * (len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

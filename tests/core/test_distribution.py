@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
@@ -50,9 +51,8 @@ def test_the_wheel_holds_every_file_under_its_import_name(wheel: zipfile.ZipFile
     assert any(name.endswith("dist-info/licenses/LICENSE") for name in wheel.namelist())
 
 
-def third_party(folder: Path) -> Iterator[tuple[str, Path]]:
+def third_party(folder: Path, owners: Mapping[str, list[str]]) -> Iterator[tuple[str, Path]]:
     """The distributions that a folder imports by name."""
-    owners = packages_distributions()
     for path in folder.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
@@ -66,6 +66,7 @@ def third_party(folder: Path) -> Iterator[tuple[str, Path]]:
                     yield canonicalize_name(owners[top][0]), path.relative_to(ROOT)
 
 
+@cache
 def declared(extra: str) -> set[str]:
     needs = [Requirement(line) for line in requires("trellis-backend") or ()]
     return {
@@ -77,8 +78,9 @@ def declared(extra: str) -> set[str]:
 
 
 def test_every_import_is_a_declared_need() -> None:
+    owners = packages_distributions()  # which reads what everything installed says of itself
     for package, folder in SHIPPED.items():
-        for name, path in third_party(folder):
+        for name, path in third_party(folder, owners):
             assert name in declared(extra_of(package, path)), f"{path} imports {name}"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
@@ -134,27 +135,40 @@ def opened(schema: Any) -> Any:
     }
 
 
-@settings(max_examples=300, deadline=None)
-@given(PAIRS)
-def test_where_nothing_breaks_what_was_taken_is_taken(schemas: Pair) -> None:
-    old, new = schemas
-    if set(verdicts(document(sent=old), document(sent=new))) <= CALM:
-        for value in values():
-            assert fits(value, new) or not fits(value, old), value
+EXAMPLES = pytest.mark.parametrize("examples", [100, pytest.param(3000, marks=pytest.mark.nightly)])
 
 
-@settings(max_examples=300, deadline=None)
-@given(PAIRS)
-def test_where_nothing_breaks_what_comes_could_have_come(schemas: Pair) -> None:
-    old, new = schemas
-    if set(verdicts(document(shown=old), document(shown=new))) <= CALM:
-        for value in values():
-            assert fits(value, opened(old)) or not fits(value, new), value
+def for_pairs(examples: int, holds: Callable[[Pair], None]) -> None:
+    settings(max_examples=examples, deadline=None)(given(PAIRS)(holds))()
 
 
-@settings(max_examples=200, deadline=None)
-@given(PAIRS)
-def test_a_schema_has_not_changed_from_itself(schemas: Pair) -> None:
-    schema = schemas[0]
-    twice = document(sent=schema, shown=schema)
-    assert compare(twice, deepcopy(twice)) == []
+@EXAMPLES
+def test_where_nothing_breaks_what_was_taken_is_taken(examples: int) -> None:
+    def holds(schemas: Pair) -> None:
+        old, new = schemas
+        if set(verdicts(document(sent=old), document(sent=new))) <= CALM:
+            for value in values():
+                assert fits(value, new) or not fits(value, old), value
+
+    for_pairs(examples, holds)
+
+
+@EXAMPLES
+def test_where_nothing_breaks_what_comes_could_have_come(examples: int) -> None:
+    def holds(schemas: Pair) -> None:
+        old, new = schemas
+        if set(verdicts(document(shown=old), document(shown=new))) <= CALM:
+            for value in values():
+                assert fits(value, opened(old)) or not fits(value, new), value
+
+    for_pairs(examples, holds)
+
+
+@EXAMPLES
+def test_a_schema_has_not_changed_from_itself(examples: int) -> None:
+    def holds(schemas: Pair) -> None:
+        schema = schemas[0]
+        twice = document(sent=schema, shown=schema)
+        assert compare(twice, deepcopy(twice)) == []
+
+    for_pairs(examples, holds)

@@ -189,12 +189,16 @@ def outcome(write: Callable[[], bytes]) -> Any:
         return "failed"
 
 
-@given(schema_and_value())
-@settings(max_examples=250, deadline=None)
-def test_compiled_answers_are_those_of_marshmallow(case: tuple[marshmallow.Schema, Any]) -> None:
-    schema, value = case
-    expected = outcome(lambda: to_json(schema.dump(value)))
-    assert outcome(lambda: Encoder(schema).encode(value)) == expected
+@pytest.mark.parametrize("examples", [100, pytest.param(3000, marks=pytest.mark.nightly)])
+def test_compiled_answers_are_those_of_marshmallow(examples: int) -> None:
+    @settings(max_examples=examples, deadline=None)
+    @given(schema_and_value())
+    def check(case: tuple[marshmallow.Schema, Any]) -> None:
+        schema, value = case
+        expected = outcome(lambda: to_json(schema.dump(value)))
+        assert outcome(lambda: Encoder(schema).encode(value)) == expected
+
+    check()
 
 
 def test_ordinary_values_are_not_written_by_marshmallow(monkeypatch: pytest.MonkeyPatch) -> None:
