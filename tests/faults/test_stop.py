@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from statistics import median
+
 import pytest
 from tests.faults.told_once import assert_told_once
 from tests.phones import Phones, user_id
@@ -37,14 +40,22 @@ def test_the_next_start_finds_everything_and_runs_what_was_queued(
 
 
 @pytest.mark.nightly
-def test_the_end_takes_less_than_five_seconds(trellis: Trellis, phones: Phones) -> None:
+def test_the_end_takes_less_than_a_third_of_the_start(trellis: Trellis, phones: Phones) -> None:
+    """With work under way. Where nothing else runs, a start takes some seconds; so the end is soon.
+
+    Each end is beside a start: what else the machine does, both wait for.
+    """
     asset_ids: list[str] = []
-    trellis.start()
+    starts, ends = [], []
+    trellis.start()  # this one prepares the database
     ada = phones.signed_in()
     ada.register_for_push()
     for _ in range(5):
         with ada.open_stream():
             asset_ids += [ada.upload()["id"] for _ in range(10)]
-            assert trellis.interrupt() < 5
+            ends.append(trellis.interrupt())
+        began = time.monotonic()
         trellis.start()
+        starts.append(time.monotonic() - began)
+    assert median(ends) < median(starts) / 3, (ends, starts)
     assert_told_once(trellis, ada, asset_ids)
