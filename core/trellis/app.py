@@ -9,6 +9,7 @@ import trellis.db.installation
 import trellis.feed.tasks
 import trellis.outbox.tasks
 import trellis.privacy.tasks
+from trellis.api.front import Front
 from trellis.cache import init_cache
 from trellis.contracts import BlobStore, Mailbox, PushSink
 from trellis.db.engine import init_engine
@@ -51,6 +52,7 @@ def create_app() -> Flask:
     register_core_tasks(runtime)
     bind_core_ports(app, runtime)
     load_plugins(app, runtime, selected)
+    app.wsgi_app = Front(app, app.wsgi_app)  # type: ignore[method-assign]
     return app
 
 

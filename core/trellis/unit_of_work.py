@@ -20,7 +20,6 @@ from sqlalchemy.exc import InvalidRequestError, SQLAlchemyError
 from sqlalchemy.orm import Session, SessionTransaction
 
 from trellis.cache import current_cache
-from trellis.cache.tags import digest_of
 from trellis.db.base import db
 from trellis.db.engine import LAZY_UNIT, UNIT
 from trellis.db.session import current_session
@@ -31,6 +30,7 @@ from trellis.feed.record import FeedRecord
 from trellis.feed.stale import record_of
 from trellis.outbox.record import OutboxRecord
 from trellis.runtime import runtime
+from trellis_cache.tags import digest_of
 
 log = structlog.get_logger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from trellis.api import Blueprint, current_principal
+from trellis.api import Blueprint, cached_response, current_principal
 from trellis.errors import NotFound, ServiceUnavailable
 from trellis.paging import Page
 from trellis_auth import errors, schemas, services
@@ -157,6 +157,7 @@ def close_account(password: str) -> dict[str, UUID]:
 
 @jwks_blueprint.route("")
 @jwks_blueprint.access(public="public keys, for whoever verifies tokens")
+@cached_response(tags=lambda _: [services.KEYS_TAG], seconds=300)
 @jwks_blueprint.response(200, schemas.JwkSetSchema)
 def jwks() -> Any:
     """Give out the public keys that verify access tokens."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, BinaryIO, cast
 from uuid import UUID
 
 from flask import Response
 from werkzeug.datastructures import FileStorage
 
-from trellis.api import Blueprint, blob_response, current_principal
+from trellis.api import Blueprint, blob_response, cached_response, current_principal
+from trellis.contracts import Principal
 from trellis.errors import NotFound
 from trellis.paging import Page
 from trellis_media import services
@@ -24,6 +26,11 @@ from trellis_media.settings import MediaSettings
 
 # Boundaries and headers of the multipart body, beside the file itself.
 _ENVELOPE_BYTES = 64 * 1024
+
+
+def _tags(caller: Principal, **_: UUID) -> Iterable[str]:
+    return [services.tag_of(caller.id)]
+
 
 blueprint = Blueprint("media", __name__, description="Upload, transform and deliver files.")
 
@@ -47,6 +54,7 @@ def upload_asset(file: FileStorage) -> Any:
 
 @blueprint.route("/assets")
 @blueprint.access(user=True)
+@cached_response(tags=_tags, seconds=300)
 @blueprint.paginated(AssetSchema)
 def list_assets(*, cursor: str | None, limit: int) -> Page[Any]:
     """List the caller's pictures, the newest first."""
@@ -56,6 +64,7 @@ def list_assets(*, cursor: str | None, limit: int) -> Page[Any]:
 @blueprint.route("/assets/<uuid:asset_id>")
 @blueprint.access(user=True)
 @blueprint.errors(NotFound)
+@cached_response(tags=_tags, seconds=300)
 @blueprint.response(200, AssetSchema)
 def get_asset(asset_id: UUID) -> Any:
     """Get one picture's state, facts and addresses."""

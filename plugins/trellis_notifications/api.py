@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from trellis.api import Blueprint, current_principal
+from trellis.api import Blueprint, cached_response, current_principal
+from trellis.contracts import Principal
 from trellis.errors import Conflict, NotFound
 from trellis.paging import Page
 from trellis_notifications import services
@@ -23,9 +25,14 @@ blueprint = Blueprint(
 )
 
 
+def _tags(caller: Principal, **_: UUID) -> Iterable[str]:
+    return [services.inbox_tag(caller.id)]
+
+
 @blueprint.route("/messages")
 @blueprint.access(user=True)
 @blueprint.arguments(MessageFilterSchema, location="query", as_kwargs=True)
+@cached_response(tags=_tags, seconds=300)
 @blueprint.paginated(MessageSchema)
 def list_messages(*, unread: bool, cursor: str | None, limit: int) -> Page[Any]:
     """List the messages of the inbox, the newest first."""
@@ -35,6 +42,7 @@ def list_messages(*, unread: bool, cursor: str | None, limit: int) -> Page[Any]:
 
 @blueprint.route("/unread-count")
 @blueprint.access(user=True)
+@cached_response(tags=_tags, seconds=300)
 @blueprint.response(200, UnreadCountSchema)
 def count_unread() -> dict[str, int]:
     """Count the unread messages of the inbox."""
@@ -44,6 +52,7 @@ def count_unread() -> dict[str, int]:
 @blueprint.route("/messages/<uuid:message_id>")
 @blueprint.access(user=True)
 @blueprint.errors(NotFound)
+@cached_response(tags=_tags, seconds=300)
 @blueprint.response(200, MessageSchema)
 def get_message(message_id: UUID) -> Any:
     """Get one message of the inbox."""

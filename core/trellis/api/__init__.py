@@ -13,6 +13,7 @@ from trellis.api.access import (
 from trellis.api.blueprint import Blueprint
 from trellis.api.conditional import blob_response
 from trellis.api.init import init_api
+from trellis.api.kept import cached_response
 from trellis.api.openapi import ApiFault, export_openapi
 from trellis_schemas.schema import Schema, Timestamp
 from trellis_schemas.strict_json import utc_text
@@ -28,6 +29,7 @@ __all__ = [
     "ViewAccess",
     "access",
     "blob_response",
+    "cached_response",
     "current_principal",
     "export_openapi",
     "init_api",

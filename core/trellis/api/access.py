@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,8 +12,10 @@ from flask import Flask, abort, current_app, g, request
 
 from trellis.api.declarations import V, View, declare, declared
 from trellis.api.idempotency import answer_to_who_left
-from trellis.contracts import Identity, Principal, port
+from trellis.cache import current_cache
+from trellis.contracts import Identity, Principal, caller_tag, port
 from trellis.errors import Forbidden, Unauthenticated
+from trellis_cache.tags import digest_of
 
 logger = logging.getLogger(__name__)
 
@@ -120,22 +123,45 @@ def enforce_access() -> None:
         logger.error("view without an access rule refused: %s", route.endpoint)
         raise Forbidden
     g.principal = principal = _authenticate()
+    if permits(rule, principal):
+        return
     if isinstance(rule, Requires):
-        if not principal.can(rule.permission):
-            challenge = f'Bearer error="insufficient_scope", scope="{rule.permission}"'
-            raise Forbidden(
-                f"This needs the permission {rule.permission}.",
-                headers={"WWW-Authenticate": challenge},
-                permission=rule.permission,
-            )
-    elif principal.kind == "service":
-        raise Forbidden("This is for signed-in people; a service has no things of its own.")
+        challenge = f'Bearer error="insufficient_scope", scope="{rule.permission}"'
+        raise Forbidden(
+            f"This needs the permission {rule.permission}.",
+            headers={"WWW-Authenticate": challenge},
+            permission=rule.permission,
+        )
+    raise Forbidden("This is for signed-in people; a service has no things of its own.")
+
+
+def permits(rule: Rule, caller: Principal) -> bool:
+    """Whether the rule lets an authenticated caller in."""
+    if isinstance(rule, Requires):
+        return caller.can(rule.permission)
+    return isinstance(rule, Public) or caller.kind != "service"
+
+
+def caller_key(authorization: str) -> tuple[str, bytes]:
+    """Where a process remembers who has sent this header."""
+    return "caller", hashlib.sha256(authorization.encode("utf-8", "surrogateescape")).digest()
 
 
 def _authenticate() -> Principal:
     authorization = request.headers.get("Authorization")
     if authorization is None:
         raise Unauthenticated
+    cache, key = current_cache(), caller_key(authorization)
+    principal: Principal | None = cache.recall("core", key)
+    if principal is None:
+        mark = cache.first.mark()
+        principal = _asked(authorization)
+        tags = [digest_of(caller_tag(principal.session_id))]
+        cache.first.put(key, principal, 0, tags, principal.good_seconds, mark)
+    return principal
+
+
+def _asked(authorization: str) -> Principal:
     try:
         principal = port(Identity).authenticate(authorization)
     except Unauthenticated as refusal:

@@ -6,10 +6,11 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from urllib.parse import quote
 
-from flask import Response, request
+from flask import Response, g, request
 from werkzeug.http import quote_etag
 
 from trellis.errors import PreconditionFailed, RangeNotSatisfiable
@@ -70,6 +71,16 @@ def blob_response(
     return response
 
 
+@contextmanager
+def whole() -> Iterator[None]:
+    """Within the block answers come whole, whatever the client holds."""
+    g.whole = True
+    try:
+        yield
+    finally:
+        g.whole = False
+
+
 def unless_held(response: Response) -> Response:
     """Give what GET is answered with its ETag, and 304 in its place to whoever holds it already.
 
@@ -84,7 +95,7 @@ def unless_held(response: Response) -> Response:
         if etag is None:
             etag = hashlib.blake2b(response.get_data(), digest_size=16).hexdigest()
             response.headers["ETag"] = quote_etag(etag)
-        if _is_unchanged(etag, None):
+        if not g.get("whole") and _is_unchanged(etag, None):
             response.status_code = 304
             response.set_data(b"")
             del response.headers["Content-Type"], response.headers["Content-Length"]

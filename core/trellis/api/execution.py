@@ -11,6 +11,7 @@ from flask import Flask, Response, g, request
 from sqlalchemy.exc import SQLAlchemyError
 
 from trellis.api.idempotency import SAFE_METHODS, answered_once, idempotency_key
+from trellis.api.kept import kept_answer
 from trellis.api.problems import problem
 from trellis.db.faults import Fault, fault_of
 from trellis.errors import ServiceUnavailable
@@ -56,7 +57,9 @@ def _answer(app: Flask) -> Any:
     def view() -> Any:
         return Flask.dispatch_request(app)
 
-    key = None if request.method in SAFE_METHODS else idempotency_key()
+    if request.method in SAFE_METHODS:
+        return kept_answer(app, view)
+    key = idempotency_key()
     return view() if key is None else answered_once(app, key, view)
 
 

@@ -13,10 +13,10 @@ from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
 import trellis
-from trellis.cache.backend import LONGEST_SECONDS
 from trellis.cache.shared import current_cache
-from trellis.cache.tags import digest_of
 from trellis.runtime import runtime
+from trellis_cache.backend import LONGEST_SECONDS
+from trellis_cache.tags import digest_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -50,7 +50,7 @@ def cached(
                 return function(*args, **kwargs)
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
-            scope, release = _owner(function.__module__)
+            scope, release = owner(function.__module__)
             own_tags = own(scope, tags(**bound.arguments))
             name = f"{function.__module__}.{function.__qualname__}"
             key = key_of(release, scope, name, _digest(bound.arguments))
@@ -81,7 +81,7 @@ def _unit_has_begun() -> bool:
     return begun_session() is not None
 
 
-def _owner(module: str) -> tuple[str, str]:
+def owner(module: str) -> tuple[str, str]:
     """The plugin whose package holds the module, and its version; raises LookupError."""
     for plugin in runtime().plugins.values():
         if module == plugin.package or module.startswith(f"{plugin.package}."):

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar, cast
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
 
 import structlog
 from flask import Flask, current_app, has_request_context
@@ -23,10 +24,10 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from trellis.breaker import CircuitBreaker
-from trellis.cache.backend import Lookup, StrictJson, TaggedRedisCache
-from trellis.cache.channel import Channel
-from trellis.cache.first_level import HEARD_SECONDS, FirstLevel
-from trellis.cache.tags import everything_of
+from trellis_cache.backend import Lookup, StrictJson, TaggedRedisCache
+from trellis_cache.channel import Channel
+from trellis_cache.first_level import HEARD_SECONDS, FirstLevel
+from trellis_cache.tags import everything_of
 
 T = TypeVar("T")
 
@@ -88,6 +89,15 @@ def current_cache() -> SharedCache:
     return cast("SharedCache", current_app.extensions[_EXTENSION])
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An encoded value, for how long it is good, and the `FirstLevel.mark` from before it was."""
+
+    encoded: bytes
+    seconds: float
+    mark: int
+
+
 class SharedCache:
     """Tagged values behind a breaker, with metrics for each scope. Tags are digests."""
 
@@ -120,12 +130,39 @@ class SharedCache:
         who computes it anew.
         """
         loads = self.backend.serializer.loads
-        if self._keeps and has_request_context():
-            self.follow()
-            kept = self.first.get(key)
-            if kept is not None:
-                READS.labels(scope, "local").inc()
-                return cast("T", loads(kept))
+        found = self.recall(scope, key)
+        if found is not None:
+            return cast("T", loads(found))
+        kept = self.second(scope, key, tags, seconds, compute, stale)
+        self.remember(scope, key, kept.encoded, len(kept.encoded), tags, kept)
+        return cast("T", loads(kept.encoded))
+
+    def recall(self, scope: str, key: Hashable) -> Any:
+        """What this process keeps under `key` for requests, or None."""
+        if not self._keeps or not has_request_context():
+            return None
+        self.follow()
+        found = self.first.get(key)
+        if found is not None:
+            READS.labels(scope, "local").inc()
+        return found
+
+    def remember(
+        self, scope: str, key: Hashable, value: Any, size: int, tags: Sequence[str], kept: Kept
+    ) -> None:
+        """Keep what was made of `kept` in this process, as long as that is good."""
+        self.first.put(key, value, size, [*tags, everything_of(scope)], kept.seconds, kept.mark)
+
+    def second(
+        self,
+        scope: str,
+        key: str,
+        tags: Sequence[str],
+        seconds: float,
+        compute: Callable[[], object],
+        stale: float = 0.0,
+    ) -> Kept:
+        """`fetch` without what this process keeps."""
         tags = [*tags, everything_of(scope)]
         mark = self.first.mark()
         started = time.perf_counter()
@@ -145,8 +182,7 @@ class SharedCache:
                 self._ask(lambda: self.backend.store(key, encoded, tags, found, keep))
                 spent += time.perf_counter() - started
         SECONDS.labels(scope).observe(spent)
-        self.first.put(key, encoded, len(encoded), tags, left, mark)
-        return cast("T", loads(encoded))
+        return Kept(encoded, left, mark)
 
     def invalidate(self, event: str, tags: Sequence[str], *, everywhere: bool = False) -> None:
         """Outdate every value that carries a tag, here, in Redis and in all other processes.
@@ -156,16 +192,19 @@ class SharedCache:
         once in the ordinary case, after a second when one of them does not answer.
         """
         until = time.monotonic() + (HEARD_SECONDS if everywhere else _ANSWERS_SECONDS)
+        if self._keeps and has_request_context():
+            self.channel.listen()
         with self.channel.answers(event) as wait:
             keepers = self._ask(lambda: self._tell(event, tags))
             if keepers is None:
                 self._owe(event, tags)
             # Not before: what was read from Redis until now is not kept here either.
             self.outdate(event, tags)
-            if keepers is not None:
-                wait(keepers - {self.channel.name}, until - time.monotonic())
-            elif everywhere:  # nobody knows who keeps values
-                time.sleep(max(0.0, until - time.monotonic()))
+            if keepers is None:  # nobody knows who keeps values, or hears them
+                keepers = {""}
+            others = keepers - {self.channel.name}
+            if others and (everywhere or self.channel.listens):
+                wait(others, until - time.monotonic())
 
     def outdate(self, event: str, tags: Iterable[str]) -> None:
         """Drop what this process keeps, once for each event."""

@@ -4,7 +4,7 @@ A plugin names the ports that it needs in ``uses`` or ``wants`` and asks for the
 needs it: ``port(Messenger).send(…)``.
 """
 
-from trellis.contracts.identity import Identity, Principal
+from trellis.contracts.identity import Identity, Principal, caller_tag
 from trellis.contracts.local import Mailbox, PushSink
 from trellis.contracts.messaging import Messenger
 from trellis.contracts.registry import every_permission, port, port_or_none
@@ -19,6 +19,7 @@ __all__ = [
     "Messenger",
     "Principal",
     "PushSink",
+    "caller_tag",
     "every_permission",
     "port",
     "port_or_none",

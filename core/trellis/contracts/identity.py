@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 from uuid import UUID
 
@@ -18,10 +18,20 @@ class Principal:
     session_id: UUID | None = None
     device_id: str | None = None
     """The installation id that the app sent when it signed in."""
+    good_seconds: float = field(default=0.0, compare=False)
+    """For so long a process may remember who this is; see `caller_tag`."""
 
     def can(self, permission: str) -> bool:
         """Whether the caller holds the permission."""
         return permission in self.permissions
+
+
+def caller_tag(session_id: UUID | None) -> str:
+    """The tag to invalidate, everywhere, when a session ends or means other rights.
+
+    Whoever gives a `Principal` ``good_seconds`` promises to do that.
+    """
+    return f"core.caller:{session_id}"
 
 
 class Identity(Protocol):

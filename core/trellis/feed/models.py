@@ -15,6 +15,10 @@ from trellis.db.base import Model
 Counter = BigInteger().with_variant(Integer(), "sqlite")
 
 
+TAGS_OUTDATED = "core.tags_outdated/1"
+"""Type of the entries for the cache: no event, and for nobody else (see `stale.py`)."""
+
+
 class FeedEntry(Model):
     """One change. ``entry`` is the order of insertion, ``position`` the order of the feed."""
 

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Row
 from trellis.db.compiled import Compiled
 from trellis.db.reads import fetch_all, fetch_one, fetch_value
 from trellis.errors import ResyncRequired
-from trellis.feed.models import FeedEntry, FeedHead
+from trellis.feed.models import TAGS_OUTDATED, FeedEntry, FeedHead
 from trellis.runtime import runtime
 
 log = structlog.get_logger(__name__)
@@ -37,7 +37,7 @@ _ENTRIES = select(
 _BETWEEN = _ENTRIES.where(
     FeedEntry.position > bindparam("low"), FeedEntry.position <= bindparam("high")
 ).limit(bindparam("most"))
-_ALL = Compiled(_BETWEEN)
+_ALL = Compiled(_BETWEEN.where(FeedEntry.type != TAGS_OUTDATED))
 _SEEN = Compiled(_BETWEEN.where(FeedEntry.audience.in_(bindparam("audiences", expanding=True))))
 _NEXT = Compiled(_ENTRIES.where(FeedEntry.position > bindparam("low")).limit(bindparam("most")))
 _EVENT = Compiled(
@@ -76,7 +76,7 @@ def changes(cursor: int, audiences: Collection[str], limit: int = MOST) -> Chang
 
 
 def entries_between(low: int, high: int, limit: int = MOST) -> Changes:
-    """The entries above ``low`` and up to ``high``, whoever may see them: for those who follow.
+    """The events above ``low`` and up to ``high``, whoever may see them: for those who follow.
 
     What has left the feed before they came to it, by age or by a restore of the database, is told
     in the log (`feed_entries_missed`), by the positions after which and up to which it stood.

@@ -19,19 +19,17 @@ from sqlalchemy import bindparam, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from trellis.cache import current_cache
-from trellis.cache.first_level import HEARD_SECONDS
 from trellis.cache.shared import SharedCache
 from trellis.db.compiled import Compiled
 from trellis.db.ids import new_id
 from trellis.db.reads import fetch_all
 from trellis.events import Event
-from trellis.feed.models import FeedEntry
+from trellis.feed.models import TAGS_OUTDATED, FeedEntry
 from trellis.feed.reader import head
 from trellis.feed.record import FeedRecord
+from trellis_cache.first_level import HEARD_SECONDS
 
 log = structlog.get_logger(__name__)
-
-TYPE = "core.tags_outdated/1"
 
 _LOOK_SECONDS = 0.4
 # Nobody reads what is kept any more: the next reader begins anew.
@@ -43,7 +41,7 @@ _NEW = Compiled(
     select(FeedEntry.event_id, FeedEntry.payload)
     .where(
         or_(FeedEntry.position.is_(None), FeedEntry.position > bindparam("low")),
-        FeedEntry.type == TYPE,
+        FeedEntry.type == TAGS_OUTDATED,
     )
     .limit(_MOST)
 )
@@ -67,7 +65,7 @@ class TagsOutdated(Event):
 
 def record_of(tags: Sequence[str]) -> FeedRecord:
     """What a unit of work appends to the feed; nobody but the cache listens."""
-    return FeedRecord(new_id(), TYPE, TagsOutdated(tags))
+    return FeedRecord(new_id(), TAGS_OUTDATED, TagsOutdated(tags))
 
 
 def follow_stale(app: Flask) -> None:

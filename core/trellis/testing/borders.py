@@ -36,7 +36,14 @@ PUBLIC_MODULES = frozenset(
 """The core that a plugin may use; what such a package does not export is not public either."""
 
 _CORE = frozenset(
-    {"trellis", "trellis_backup", "trellis_openapi", "trellis_outgoing", "trellis_schemas"}
+    {
+        "trellis",
+        "trellis_backup",
+        "trellis_cache",
+        "trellis_openapi",
+        "trellis_outgoing",
+        "trellis_schemas",
+    }
 )
 
 Rule = Callable[[ast.AST], str | None]

@@ -8,7 +8,7 @@ from flask import Flask
 from sqlalchemy import select
 
 from trellis.db.reads import fetch_all
-from trellis.feed.models import FeedEntry
+from trellis.feed.models import TAGS_OUTDATED, FeedEntry
 from trellis.feed.sequencer import sequence
 from trellis.jobs.run import run
 from trellis.outbox.lease import claim_fresh
@@ -60,8 +60,8 @@ def events(app: Flask) -> list[dict[str, Any]]:
     with app.app_context():
         sequence()
         rows = fetch_all(
-            select(FeedEntry.type, FeedEntry.audience, FeedEntry.payload).order_by(
-                FeedEntry.position
-            )
+            select(FeedEntry.type, FeedEntry.audience, FeedEntry.payload)
+            .where(FeedEntry.type != TAGS_OUTDATED)
+            .order_by(FeedEntry.position)
         )
     return [dict(row._mapping) for row in rows]

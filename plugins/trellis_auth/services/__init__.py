@@ -11,7 +11,7 @@ from trellis_auth.services.accounts import (
 )
 from trellis_auth.services.bulk import add_sessions, add_users
 from trellis_auth.services.endings import end_all_sessions, end_own_session
-from trellis_auth.services.keys import published
+from trellis_auth.services.keys import KEYS_TAG, published
 from trellis_auth.services.principals import identity
 from trellis_auth.services.privacy import erase_user, export_user
 from trellis_auth.services.sessions import SessionInfo, page_of_sessions, refresh, sign_in
@@ -19,6 +19,7 @@ from trellis_auth.services.tokens import Tokens
 from trellis_auth.services.upkeep import sweep
 
 __all__ = [
+    "KEYS_TAG",
     "Account",
     "SessionInfo",
     "Tokens",

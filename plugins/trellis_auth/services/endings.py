@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, select, update
 
+from trellis.contracts import caller_tag
 from trellis.db import database_now
 from trellis.errors import NotFound
 from trellis.observe.audit import record
@@ -79,6 +80,7 @@ def end(
     )
     for row in ending:
         left = None if row.device_id in in_use else row.installation_id
+        uow.invalidate(caller_tag(row.id), everywhere=True)
         uow.publish(SessionEnded(row.id, row.user_id, left))
         record(uow, "auth.session_ended", subject=row.user_id, reason=reason)
     return len(ending)

@@ -18,6 +18,8 @@ from trellis.unit_of_work import unit_of_work
 from trellis_auth.models import SigningKey
 
 ALGORITHM: Final = "ES256"
+KEYS_TAG = "auth.keys"
+"""The cache tag of what is read of them."""
 
 _newest = Compiled(
     select(SigningKey.kid, SigningKey.private_jwk).order_by(SigningKey.number.desc()).limit(1)
@@ -73,5 +75,6 @@ def _make_first() -> None:
             private_jwk=json.dumps(key.as_dict(private=True)),
             created_at=utcnow(),
         )
+        uow.invalidate(KEYS_TAG)
         with suppress(IntegrityError), uow.session.begin_nested():
             uow.session.add(row)

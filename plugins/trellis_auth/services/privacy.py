@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import CursorResult, Delete, delete, select
 
+from trellis.contracts import caller_tag
 from trellis.db import Found, fetch_all, fetch_one, fetch_value
 from trellis.unit_of_work import UnitOfWork, unit_of_work
 from trellis_auth.models import Code, Device, Session, User
@@ -60,6 +61,8 @@ def erase_user(user_id: UUID) -> Mapping[str, int]:
     with unit_of_work() as uow:
         if address_key is not None:
             attempts.forget(uow, address_key, attempts.PURPOSES)
+        for session_id in uow.session.scalars(select(Session.id).where(Session.user_id == user_id)):
+            uow.invalidate(caller_tag(session_id), everywhere=True)
         return {
             "sessions": _count(uow, delete(Session).where(Session.user_id == user_id)),
             "devices": _count(uow, delete(Device).where(Device.user_id == user_id)),

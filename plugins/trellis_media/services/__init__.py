@@ -7,7 +7,7 @@ from trellis_media.services.decoding import Decoded, decode
 from trellis_media.services.objects import delete_objects, sweep_orphans
 from trellis_media.services.renditions import close_given_up, make_renditions
 from trellis_media.services.uploads import add_ready_assets, upload
-from trellis_media.services.views import export_user, get_asset, list_assets
+from trellis_media.services.views import export_user, get_asset, list_assets, tag_of
 
 __all__ = [
     "Blob",
@@ -25,5 +25,6 @@ __all__ = [
     "original",
     "rendition",
     "sweep_orphans",
+    "tag_of",
     "upload",
 ]

@@ -1,15 +1,14 @@
-"""An asset as callers see it, and the cached reads of it."""
+"""An asset as callers see it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import bindparam, select
 
 from trellis.api import utc_text
-from trellis.cache import cached
 from trellis.db import Compiled, fetch_all, fetch_one
 from trellis.errors import NotFound
 from trellis.paging import Listing, Page
@@ -18,7 +17,6 @@ from trellis_media.models import Asset
 
 RENDITION_TYPE = "image/webp"
 
-_SECONDS = 300
 _SHOWN = select(
     Asset.id,
     Asset.state,
@@ -42,22 +40,18 @@ def tag_of(owner_id: UUID) -> str:
     return f"media.assets:{owner_id}"
 
 
-def _tags(owner_id: UUID, **_: Any) -> Iterable[str]:
-    return [tag_of(owner_id)]
-
-
 def list_assets(owner_id: UUID, *, cursor: str | None, limit: int) -> Page[Mapping[str, Any]]:
     """A page of a user's assets, the newest first."""
-    page = _page(owner_id, cursor, limit)
-    return Page(page["items"], page["next_cursor"])
+    page = _LISTED.page(cursor=cursor, limit=limit, owner_id=owner_id)
+    return Page([view(row) for row in page.items], page.next_cursor)
 
 
 def get_asset(owner_id: UUID, asset_id: UUID) -> Mapping[str, Any]:
     """One asset of a user. Raises NotFound."""
-    found = _asset(owner_id, asset_id)
-    if found is None:
+    row = fetch_one(_ASSET, asset_id=asset_id, owner_id=owner_id)
+    if row is None:
         raise NotFound
-    return found
+    return view(row)
 
 
 def export_user(user_id: UUID) -> Mapping[str, Any]:
@@ -93,15 +87,3 @@ def view(asset: Any) -> dict[str, Any]:
             for name, facts in asset.renditions.items()
         ],
     }
-
-
-@cached(tags=_tags, seconds=_SECONDS)
-def _page(owner_id: UUID, cursor: str | None, limit: int) -> dict[str, Any]:
-    page = _LISTED.page(cursor=cursor, limit=limit, owner_id=owner_id)
-    return {"items": [view(row) for row in page.items], "next_cursor": page.next_cursor}
-
-
-@cached(tags=_tags, seconds=_SECONDS)
-def _asset(owner_id: UUID, asset_id: UUID) -> dict[str, Any] | None:
-    row = fetch_one(_ASSET, asset_id=asset_id, owner_id=owner_id)
-    return None if row is None else view(row)

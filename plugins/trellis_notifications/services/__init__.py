@@ -6,6 +6,7 @@ from trellis_notifications.services.mail import deliver_mail, purge_mails
 from trellis_notifications.services.messages import (
     add_messages,
     get_message,
+    inbox_tag,
     list_messages,
     mark_read,
     unread_count,
@@ -28,6 +29,7 @@ __all__ = [
     "export_user",
     "forget_device",
     "get_message",
+    "inbox_tag",
     "list_messages",
     "mark_read",
     "messenger",

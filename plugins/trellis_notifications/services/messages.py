@@ -9,7 +9,6 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, func, insert, select, update
 
-from trellis.cache import cached
 from trellis.contracts import PushSink, port_or_none
 from trellis.db import (
     Compiled,
@@ -86,7 +85,7 @@ def send_message(
             )
             return sent_before
         uow.publish(MessageCreated(message_id=message_id, user_id=user_id, kind=kind))
-        uow.invalidate(unread_tag(user_id))
+        uow.invalidate(inbox_tag(user_id))
         _enqueue_pushes(uow, message_id, user_id)
     return message_id
 
@@ -105,7 +104,6 @@ def get_message(user_id: UUID, message_id: UUID) -> Found:
     return row
 
 
-@cached(tags=lambda user_id: [unread_tag(user_id)], seconds=60)
 def unread_count(user_id: UUID) -> int:
     """How many messages of the user's inbox are unread."""
     return int(fetch_value(_UNREAD_COUNT, user_id=user_id))
@@ -123,7 +121,7 @@ def mark_read(user_id: UUID, message_id: UUID) -> None:
             .execution_options(synchronize_session=False)
         )
         if changed is not None:
-            uow.invalidate(unread_tag(user_id))
+            uow.invalidate(inbox_tag(user_id))
         elif fetch_one(select(Message.id).where(*mine)) is None:
             raise NotFound
 
@@ -135,13 +133,13 @@ def add_messages(messages: Sequence[Mapping[str, Any]]) -> list[UUID]:
         if rows:
             uow.session.execute(insert(Message), rows)
         for user_id in {row["user_id"] for row in rows}:
-            uow.invalidate(unread_tag(user_id))
+            uow.invalidate(inbox_tag(user_id))
     return [row["id"] for row in rows]
 
 
-def unread_tag(user_id: UUID) -> str:
-    """What is cached of the user's unread messages."""
-    return f"notifications.unread:{user_id}"
+def inbox_tag(user_id: UUID) -> str:
+    """What is cached of the user's inbox."""
+    return f"notifications.inbox:{user_id}"
 
 
 def _enqueue_pushes(uow: UnitOfWork, message_id: UUID, user_id: UUID) -> None:

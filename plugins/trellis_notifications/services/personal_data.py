@@ -13,7 +13,7 @@ from trellis.contracts import Mailbox, PushSink, port_or_none
 from trellis.db import fetch_all
 from trellis.unit_of_work import unit_of_work
 from trellis_notifications.models import Mail, Message, Registration
-from trellis_notifications.services.messages import SHOWN, unread_tag
+from trellis_notifications.services.messages import SHOWN, inbox_tag
 
 
 def export_user(user_id: UUID) -> Mapping[str, Any]:
@@ -56,7 +56,7 @@ def erase_user(user_id: UUID) -> Mapping[str, int]:
                 .execution_options(synchronize_session=False)
             )
             erased[name] = len(gone.all())
-        uow.invalidate(unread_tag(user_id))
+        uow.invalidate(inbox_tag(user_id))
         # After the rows: a delivery that held one of them has put what it delivered by now.
         mailbox, pushes = port_or_none(Mailbox), port_or_none(PushSink)
         erased["shown_mails"] = mailbox.erase(str(user_id)) if mailbox else 0

@@ -12,6 +12,7 @@ from flask import Flask, g
 from redis import Redis
 
 from trellis.api import Blueprint, init_api
+from trellis.cache import init_cache
 from trellis.contracts import Identity, Principal
 from trellis.errors import Unauthenticated
 from trellis.runtime import Runtime
@@ -58,6 +59,7 @@ def make_app(tokens: Tokens, tmp_path: Path) -> Callable[..., Flask]:
         app.extensions["trellis"] = Runtime(
             settings, Redis.from_url("redis://127.0.0.1:1"), "", ports={Identity: tokens}
         )
+        init_cache(app, "redis://127.0.0.1:1")
         app.config.update(TESTING=True, MAX_CONTENT_LENGTH=10_000, **config)
         app.before_request(number_request)
         found = init_api(

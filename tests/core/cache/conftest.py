@@ -12,10 +12,12 @@ from flask import Flask
 from tests.processes import until
 
 from trellis.app import create_app
+from trellis.cache import shared
 from trellis.cache.shared import SharedCache, current_cache
-from trellis.cache.tags import digest_of
 from trellis.db.base import db
 from trellis.unit_of_work import unit_of_work
+from trellis_cache.first_level import HEARD_SECONDS
+from trellis_cache.tags import digest_of
 
 
 class Node:
@@ -70,6 +72,8 @@ def start(
 ) -> Iterator[Callable[[], Node]]:
     """Starts one more application."""
     monkeypatch.setenv("TRELLIS_CACHE_LOCAL_BYTES", "1000000")
+    # On a machine that is busy with tests an answer takes longer than a write waits in life.
+    monkeypatch.setattr(shared, "_ANSWERS_SECONDS", HEARD_SECONDS)
     written: dict[str, Any] = {}
     with ExitStack() as stack:
 

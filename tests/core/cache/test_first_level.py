@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from trellis.cache.first_level import FirstLevel
+from trellis_cache.first_level import FirstLevel
 
 
 class Clock:

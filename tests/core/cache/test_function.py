@@ -23,13 +23,13 @@ from sqlalchemy import text
 from trellis.app import cache_url
 from trellis.breaker import CircuitBreaker
 from trellis.cache import cached, current_cache, init_cache
-from trellis.cache.tags import digest_of
 from trellis.db.base import db
 from trellis.db.engine import init_engine
 from trellis.feed.models import FeedEntry
 from trellis.local.broker import Broker
 from trellis.settings import Settings
 from trellis.unit_of_work import unit_of_work
+from trellis_cache.tags import digest_of
 
 
 @pytest.fixture(scope="module")

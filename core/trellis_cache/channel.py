@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import structlog
 from redis import Redis, RedisError
 
-from trellis.cache.backend import CHANNEL
+from trellis_cache.backend import CHANNEL
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +50,11 @@ class Channel:
             if self._process != os.getpid():  # also in a fork, which has no thread
                 self._begin(os.getpid())
                 threading.Thread(target=self._run, name="cache-channel", daemon=True).start()
+
+    @property
+    def listens(self) -> bool:
+        """Whether anybody is there to hear an answer."""
+        return self._process == os.getpid()
 
     def message(self, event: str, tags: Sequence[str]) -> bytes:
         """What tells others of an event that has made these tags stale."""

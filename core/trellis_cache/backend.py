@@ -20,7 +20,7 @@ from cachelib.serializers import JSONSerializer
 from flask_caching.backends.rediscache import RedisCache
 from redis import Redis
 
-from trellis.cache.tags import lists_keys
+from trellis_cache.tags import lists_keys
 
 LONGEST_SECONDS = 3600
 """How long a value may be kept, and so how old an answer can be if all else fails."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,8 +37,8 @@ class FirstLevel:
         self._most = most_bytes
         self._clock = clock
         self._lock = threading.Lock()
-        self._entries: dict[str, _Entry] = {}
-        self._by_tag: defaultdict[str, set[str]] = defaultdict(set)
+        self._entries: dict[Hashable, _Entry] = {}
+        self._by_tag: defaultdict[str, set[Hashable]] = defaultdict(set)
         self._dropped: dict[str, int] = {}
         self._drops = self._forgotten = 0
         self._heard_until = 0.0
@@ -56,7 +56,7 @@ class FirstLevel:
         """All was dropped that was known to be stale when the clock said ``began``."""
         self._heard_until = began + HEARD_SECONDS
 
-    def get(self, key: str) -> Any:
+    def get(self, key: Hashable) -> Any:
         """The value, or None."""
         # Without the lock: one look into a dict, and what is dropped meanwhile was good before.
         entry = self._entries.get(key)
@@ -71,7 +71,7 @@ class FirstLevel:
         return self._drops
 
     def put(
-        self, key: str, value: Any, size: int, tags: Sequence[str], seconds: float, mark: int
+        self, key: Hashable, value: Any, size: int, tags: Sequence[str], seconds: float, mark: int
     ) -> None:
         """Keep a value of so many bytes, unless it is outdated already or has no room."""
         size += _ENTRY_BYTES
@@ -121,7 +121,7 @@ class FirstLevel:
             entry.used = False
             self._entries[key] = self._entries.pop(key)
 
-    def _remove(self, key: str) -> None:
+    def _remove(self, key: Hashable) -> None:
         entry = self._entries.pop(key, None)
         if entry is None:
             return
