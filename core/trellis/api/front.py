@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from flask import Flask
-from structlog.contextvars import bind_contextvars, clear_contextvars
 from werkzeug.http import parse_etags
 
 from trellis.api.access import Public, caller_key, permits
 from trellis.api.kept import Answer, answer_key, target_of
-from trellis.cache.shared import READS, SharedCache, current_cache
+from trellis.cache.shared import SharedCache, current_cache
 from trellis.contracts import Principal
 from trellis.observe.request import identifier_of, note
 
@@ -73,11 +72,10 @@ class Front:
             status, body = "304 NOT MODIFIED", b""
             headers = [one for one in headers if one[0] not in ("Content-Type", "Content-Length")]
         start_response(status, headers)
-        READS.labels(answer.scope, "local").inc()
-        clear_contextvars()
-        bind_contextvars(request_id=identifier, plugin=answer.scope)
+        answer.reads.inc()
         method = environ["REQUEST_METHOD"]
-        note(method, answer.route, int(status[:3]), time.perf_counter() - began, 0)
+        bound = {"request_id": identifier, "plugin": answer.scope}
+        note(bound, method, answer.route, int(status[:3]), time.perf_counter() - began)
         return [] if method == "HEAD" or not body else [body]
 
 

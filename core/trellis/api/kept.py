@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from flask import Flask, Response, current_app, g, request
+from prometheus_client import Counter
 
 from trellis.api.access import Public, Rule, access_rule
 from trellis.api.conditional import unless_held, whole
@@ -16,6 +17,7 @@ from trellis.api.declarations import V, declare, declared
 from trellis.api.headers import finish_headers
 from trellis.cache import current_cache
 from trellis.cache.function import key_of, own, owner
+from trellis.cache.shared import READS
 from trellis.contracts import Principal
 from trellis_cache.backend import LONGEST_SECONDS
 
@@ -43,6 +45,8 @@ class Answer:
     body: bytes
     etag: str
     """As it stands in its header."""
+    reads: Counter
+    """Counts how often it is given."""
 
 
 def cached_response(
@@ -113,7 +117,13 @@ def kept_answer(app: Flask, view: Callable[[], Any]) -> Any:
     headers = [(str(name), str(value)) for name, value in pairs]
     response = Response(text, headers=headers)
     answer = Answer(
-        scope, route.rule, rule, headers, text.encode(), response.headers.get("ETag", "")
+        scope,
+        route.rule,
+        rule,
+        headers,
+        text.encode(),
+        response.headers.get("ETag", ""),
+        READS.labels(scope, "local"),
     )
     size = len(answer.body) + _ENTRY_BYTES
     cache.remember(scope, answer_key(depends_on, target), answer, size, tags, kept)

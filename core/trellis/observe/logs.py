@@ -48,8 +48,7 @@ class _Stderr(logging.StreamHandler[TextIO]):
     def write_line(self, line: str) -> None:
         """Write what is formatted already."""
         with self.lock or nullcontext():
-            self.stream.write(line + self.terminator)
-            self.flush()
+            self.stream.write(line + self.terminator)  # which flushes: it ends a line
 
     @property
     def stream(self) -> TextIO:

@@ -33,7 +33,8 @@ def observe_request(operation: str, status: int, seconds: float, statements: int
     count, time, total = _of_operation(operation, status)
     count.inc()
     time.observe(seconds)
-    total.inc(statements)
+    if statements:
+        total.inc(statements)
 
 
 @lru_cache(maxsize=4096)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import structlog
 from flask import Flask, Response, g, request
 
-from trellis.db.ids import new_id
 from trellis.observe.access_log import log_request
 from trellis.observe.metrics import observe_request
 from trellis.observe.statements import start_counting, statement_count
@@ -43,7 +45,7 @@ def _begin() -> None:
 
 def identifier_of(given: str) -> str:
     """The id that a request brings along, or a new one."""
-    return given if _SANE_ID.fullmatch(given) else new_id().hex
+    return given if _SANE_ID.fullmatch(given) else os.urandom(16).hex()
 
 
 def _end(response: Response) -> Response:
@@ -51,15 +53,24 @@ def _end(response: Response) -> Response:
     seconds = time.perf_counter() - g.request_began
     # The template, never the path: a path names things, and there are endlessly many.
     route = request.url_rule.rule if request.url_rule is not None else None
-    note(request.method, route, response.status_code, seconds, statement_count())
+    bound = structlog.contextvars.get_contextvars()
+    note(bound, request.method, route, response.status_code, seconds, statement_count())
     return response
 
 
-def note(method: str, route: str | None, status: int, seconds: float, statements: int) -> None:
-    """Count an answered request, and write its line."""
+def note(
+    bound: Mapping[str, Any],
+    method: str,
+    route: str | None,
+    status: int,
+    seconds: float,
+    statements: int = 0,
+) -> None:
+    """Count an answered request, and write its line, with what is `bound` to each of its lines."""
     operation = f"{method} {route}" if route is not None else "unmatched"
     observe_request(operation, status, seconds, statements)
     log_request(
+        bound,
         quiet=route is not None and route.startswith(_QUIET),
         method=method,
         route=route,

@@ -47,11 +47,11 @@ def test_both_ways_write_the_same_line(
     configure_logging(level, "json")
     structlog.contextvars.bind_contextvars(request_id="request-1", session_token="x", text="eyJa.b")
     assert json_handler() is not None
-    log_request(quiet=quiet, **FIELDS)
+    log_request(structlog.contextvars.get_contextvars(), quiet=quiet, **FIELDS)
     plainly = lines(capsys)
     root.addHandler(logging.NullHandler())
     assert json_handler() is None
-    log_request(quiet=quiet, **FIELDS)
+    log_request(structlog.contextvars.get_contextvars(), quiet=quiet, **FIELDS)
     assert len(plainly) == (level == "debug" or (level == "info" and not quiet))
     through_all = lines(capsys)
     for line in (*plainly, *through_all):
@@ -65,5 +65,5 @@ def test_lines_for_people_are_not_json(
 ) -> None:
     bare_root(monkeypatch)
     configure_logging("info", "console")
-    log_request(quiet=False, **FIELDS)
+    log_request({}, quiet=False, **FIELDS)
     assert "{" not in capsys.readouterr().err
