@@ -13,6 +13,7 @@ from tests.faults.invariants import until_idle
 from tests.installation import Installation
 from tests.journal import Journal
 from tests.patient import PatientPhone
+from tests.production.s3 import BUCKET, S3
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,22 @@ class Acknowledged:
 def test_f30_a_backup_made_under_load_is_restored_elsewhere(
     site: Installation, steady_load: SteadyLoad, tmp_path: Path
 ) -> None:
-    target = str(tmp_path / "backups")
+    _back_up_and_restore(site, steady_load, str(tmp_path / "backups"), {})
+
+
+@pytest.mark.nightly
+def test_f30_objects_and_backups_in_s3(steady_load: SteadyLoad) -> None:
+    with S3() as s3:
+        s3.empty()
+        here, elsewhere = s3.environ(prefix="here"), s3.environ(prefix="elsewhere")
+        with Installation(environ=here) as site:
+            _back_up_and_restore(site, steady_load, f"s3://{BUCKET}/backups", elsewhere)
+            assert not (site.directory / "objects").exists()
+
+
+def _back_up_and_restore(
+    site: Installation, steady_load: SteadyLoad, target: str, elsewhere: dict[str, str]
+) -> None:
     with steady_load(site) as load:
         gone = PatientPhone(site, load.journal, "gone")
         gone.join()
@@ -54,7 +70,7 @@ def test_f30_a_backup_made_under_load_is_restored_elsewhere(
     verified = site.run("backup", "verify", target)
     assert verified.returncode == 0, verified.stdout + verified.stderr
 
-    with Installation(prepare=("backup", "restore", target)) as other:
+    with Installation(environ=elsewhere, prepare=("backup", "restore", target)) as other:
         until_idle(other)
         tokens = [revoked, *(one.refresh_token for one in before)]
         stranger = PatientPhone(other, Journal(), "stranger")
