@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from cachelib.serializers import JSONSerializer
@@ -33,6 +34,7 @@ _TAG_SECONDS = 2 * LONGEST_SECONDS
 _KNOWN_SECONDS = 600
 # Whoever computes for so long, or has died, is no longer waited for.
 _COMPUTING_MS = 5000
+_PAGE = 500
 _WATERMARK = "trellis:cache:position"
 _KEEPERS = "trellis:cache:keepers"
 
@@ -256,6 +258,30 @@ class TaggedRedisCache(RedisCache):
         """Delete everything but who keeps values."""
         self._scripts[4](keys=[_KEEPERS])
 
+    def keepers(self) -> set[str]:
+        """The names of the processes that keep values of their own."""
+        seconds, micros = self.redis.time()
+        found: Any = self.redis.zrangebyscore(_KEEPERS, f"({seconds}.{micros:06d}", "inf")
+        return {name.decode() for name in found}
+
+    def usage(self) -> dict[str, tuple[int, int]]:
+        """How many values each scope has, and of how many bytes."""
+        found: dict[str, tuple[int, int]] = {}
+        for keys in _pages(self.redis.scan_iter("trellis:*:*:*:*", count=_PAGE)):
+            sizes = self.redis.pipeline(transaction=False)
+            for key in keys:
+                sizes.strlen(key)
+            for key, size in zip(keys, sizes.execute(), strict=True):
+                scope = key.split(b":")[2].decode()
+                values, total = found.get(scope, (0, 0))
+                found[scope] = values + 1, total + size
+        return found
+
+    def delete_all(self, scope: str) -> int:
+        """Delete the values of a scope, of all releases; returns how many there were."""
+        pages = _pages(self.redis.scan_iter(f"trellis:*:{scope}:*:*", count=_PAGE))
+        return sum(int(self.redis.unlink(*keys)) for keys in pages)
+
     def watermark(self) -> int | None:
         """The position that was noted last."""
         noted: Any = self.redis.hget(_WATERMARK, "position")
@@ -264,6 +290,11 @@ class TaggedRedisCache(RedisCache):
 
 def _computing_key(key: str) -> str:
     return f"{key}:computing"
+
+
+def _pages(keys: Iterator[bytes]) -> Iterator[list[bytes]]:
+    while page := list(islice(keys, _PAGE)):
+        yield page
 
 
 def _done_key(event: str) -> str:

@@ -11,6 +11,8 @@ _EVERYTHING = "*"
 @lru_cache(maxsize=10_000)
 def digest_of(tag: str) -> str:
     """What stands for the tag ``<plugin>.<name>`` outside this process."""
+    if tag.endswith(f".{_EVERYTHING}"):
+        return tag
     return hashlib.blake2b(tag.encode(), digest_size=12).hexdigest()
 
 

@@ -32,6 +32,7 @@ _COMMANDS = {
     "plugins": "trellis.cli.plugins",
     "config": "trellis.cli.config",
     "storage": "trellis.cli.storage",
+    "cache": "trellis.cli.cache",
     "api": "trellis.cli.api",
 }
 _PROCESSES = ("trellis.cli.processes", "trellis.cli.serve")
