@@ -74,8 +74,10 @@ class Front:
         start_response(status, headers)
         answer.reads.inc()
         method = environ["REQUEST_METHOD"]
-        bound = {"request_id": identifier, "plugin": answer.scope}
-        note(bound, method, answer.route, int(status[:3]), time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        code = int(status[:3])
+        told = {"request_id": identifier, "plugin": answer.scope}
+        note({}, method, answer.route, code, seconds, fields=told)
         return [] if method == "HEAD" or not body else [body]
 
 

@@ -6,6 +6,7 @@ import os
 import re
 import time
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -65,8 +66,12 @@ def note(
     status: int,
     seconds: float,
     statements: int = 0,
+    fields: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Count an answered request, and write its line, with what is `bound` to each of its lines."""
+    """Count an answered request, and write its line.
+
+    With what is `bound` to each of its lines by whatever code, and with our own `fields`.
+    """
     operation = f"{method} {route}" if route is not None else "unmatched"
     observe_request(operation, status, seconds, statements)
     log_request(
@@ -77,4 +82,5 @@ def note(
         status=status,
         duration_ms=round(seconds * 1000, 2),
         statements=statements,
+        **fields,
     )
