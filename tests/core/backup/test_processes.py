@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -18,15 +19,24 @@ from tests.processes import PATIENCE, Trellis, until
 PAGE = Path(__file__).parents[3] / "docs/operations/backup.md"
 
 
-@pytest.fixture
-def trellis(tmp_path: Path) -> Iterator[Trellis]:
-    """A migrated installation that holds objects, and of which nothing runs."""
-    trellis = Trellis(tmp_path, {"TRELLIS_BACKUP_KEY": KEY})
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data of a migrated installation that holds objects."""
+    trellis = Trellis(tmp_path_factory.mktemp("made"))
     yes(trellis, "db", "upgrade")
     books = trellis.data / "objects/books"
     books.mkdir(parents=True)
     for number in range(100):
         (books / f"{number:02}").write_bytes(f"book {number}\n".encode() * 40)
+    trellis.clean_up()
+    return trellis.data
+
+
+@pytest.fixture
+def trellis(tmp_path: Path, made: Path) -> Iterator[Trellis]:
+    """An installation of which nothing runs."""
+    trellis = Trellis(tmp_path, {"TRELLIS_BACKUP_KEY": KEY})
+    shutil.copytree(made, trellis.data)
     yield trellis
     trellis.clean_up()
 
