@@ -7,6 +7,7 @@ from threading import Event
 
 import pytest
 from tests.faults.conftest import SteadyLoad
+from tests.faults.deadlines import until_recovered
 from tests.installation import Installation
 from tests.processes import until
 
@@ -14,6 +15,12 @@ TRUTH_SECONDS = 5.0
 """Within this time health tells of a fault."""
 
 TAKEN = {200, 201, 202, 204}
+
+
+def registered(site: Installation) -> set[int]:
+    """The processes that RQ's own tools list as workers."""
+    with site.redis.client() as client:
+        return {int(client.hget(name, "pid") or 0) for name in client.smembers("rq:workers")}
 
 
 def redis_loses_everything(site: Installation) -> None:
@@ -26,6 +33,7 @@ def test_f05_redis_is_killed_and_comes_back_empty(
     site: Installation, steady_load: SteadyLoad
 ) -> None:
     with steady_load(site) as load:
+        workers = registered(site)
         site.heavy.signal(signal.SIGSTOP)  # so that wake-ups wait in Redis when it dies
         load.until_round()
         site.redis.kill()
@@ -33,6 +41,7 @@ def test_f05_redis_is_killed_and_comes_back_empty(
         load.until_round()  # accepted without Redis
         site.redis.start()
         site.heavy.signal(signal.SIGCONT)
+        until_recovered(lambda: registered(site) == workers, "every worker registered again")
     assert set(load.journal.answers()) <= TAKEN
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from flask import Flask, current_app
 from redis import Redis, RedisError
-from rq import SimpleWorker, Worker
+from rq import SimpleWorker, Worker, worker_registration
 from rq.exceptions import StopRequested
 from rq.job import Job
 from rq.queue import Queue as RQQueue
@@ -75,6 +75,15 @@ class _Resumable(BaseWorker):
 
     def subscribe(self) -> None:
         """Listen to no commands: whoever writes to Redis could end tasks and workers."""
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
+        """Say who it is as well: a Redis that came back empty knows it again."""
+        said = self.connection.pipeline() if pipeline is None else pipeline
+        super().heartbeat(timeout, said)
+        said.hset(self.key, mapping=self.serialize())
+        worker_registration.register(self, said)
+        if pipeline is None:
+            said.execute()
 
     def maintain_heartbeats(self, job: Job, execution: Any) -> None:
         """Redis forgets a worker that it has not heard of; the task goes on."""
