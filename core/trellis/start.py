@@ -16,19 +16,18 @@ from multiprocessing.connection import Connection
 import structlog
 from flask import Flask
 from redis import RedisError
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from trellis.db.base import db
 from trellis.db.installation import Installation
-from trellis.db.secret import key_fingerprints
 from trellis.errors import ServiceUnavailable, StartError
+from trellis.keys import require_secret_keys
 from trellis.runtime import runtime
 from trellis.settings import Settings
 from trellis.storage import core_storage
 from trellis.storage.mark import ForeignStorage, settle
 from trellis.storage.objects import reason
-from trellis.unit_of_work import unit_of_work
 
 log = structlog.get_logger(__name__)
 
@@ -69,25 +68,6 @@ def require_database(app: Flask) -> None:
                 )
 
 
-def require_secret_keys() -> None:
-    """Raise StartError unless `secret_keys` hold the one that encrypted last; note a new one.
-
-    A key that is noted already is no newer for coming first again, as it does on a machine that a
-    rotation has not reached yet.
-    """
-    held = key_fingerprints()
-    with unit_of_work() as uow:
-        installation = uow.session.get_one(Installation, 1, with_for_update=True)
-        noted = (installation.secret_keys or "").split()
-        if noted and noted[-1] not in held:
-            raise StartError(
-                f"secret_keys: this installation's secrets need the key with fingerprint "
-                f"{noted[-1]}, and here is {', '.join(held)}; give it that key, behind a new one."
-            )
-        if held[0] not in noted:
-            installation.secret_keys = " ".join([*noted, held[0]])
-
-
 def require_storage() -> None:
     """Raise StartError unless the storage is the installation's; at first, make it so."""
     try:
@@ -117,12 +97,13 @@ def _check(app: Flask) -> list[str]:
             # Without it reads go on and work waits: a process that is restarted must not be lost.
             log.warning("started_without_broker", reason=str(fault))
         pending = [status.owner for status in migrations.status() if status.pending]
-        if migrations.CORE not in pending:
+        with db.engine.connect() as connection:
+            if migrations.CORE in pending:
+                migrations.refuse_half_restored(connection)
+            known = inspect(connection).has_table(Installation.__tablename__)
+        if known:
             require_secret_keys()
             require_storage()
-        else:
-            with db.engine.connect() as connection:
-                migrations.refuse_half_restored(connection)
     return pending
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import httpx2
 import psycopg
 import pytest
 from flask import Flask
 from pydantic import SecretStr
-from tests.processes import until
+from tests.processes import free_port, until
 from tests.production.command import Command
 from tests.production.test_start import refusals
 
@@ -17,8 +18,8 @@ from trellis.db import fetch_value
 from trellis.db.installation import Installation
 from trellis.db.secret import fingerprint
 from trellis.errors import StartError
+from trellis.keys import require_secret_keys
 from trellis.runtime import Runtime
-from trellis.start import require_secret_keys
 
 OLD, NEW, OTHER = (letter * 32 for letter in "one")
 Start = Callable[..., None]
@@ -96,3 +97,42 @@ def test_of_two_first_starts_at_once_with_a_key_each_one_serves(
     for sentence in refusals(trellis, "serve", "worker light", TRELLIS_SECRET_KEYS=OTHER):
         assert sentence.startswith("secret_keys: this installation's secrets need the key")
         assert OTHER not in sentence
+
+
+def test_keys_are_looked_at_while_migrations_of_the_core_are_pending(
+    trellis: Command, database_url: str
+) -> None:
+    with psycopg.connect(database_url) as database:
+        database.execute("UPDATE core_installation SET secret_keys = %s", [fingerprint(OLD)])
+        database.execute("UPDATE core_alembic_version SET version_num = '5d181d03695b'")
+    for sentence in refusals(trellis, "serve", "worker light", TRELLIS_SECRET_KEYS=OTHER):
+        assert sentence.startswith("secret_keys: this installation's secrets need the key")
+
+
+@pytest.mark.nightly
+def test_of_two_that_served_before_there_was_a_table_one_is_ready(
+    trellis: Command, empty_url: str
+) -> None:
+    ports = [free_port(), free_port()]
+    trellis.environ["TRELLIS_DATABASE_URL"] = empty_url
+    with (
+        trellis.running("web", TRELLIS_SECRET_KEYS=OLD, TRELLIS_PORT=str(ports[0])),
+        trellis.running("web", TRELLIS_SECRET_KEYS=NEW, TRELLIS_PORT=str(ports[1])),
+    ):
+        until(lambda: {checks(port).get("migrations") for port in ports} == {"failed"}, "both")
+        assert trellis("db", "upgrade").returncode == 0
+
+        def told() -> list[str]:
+            return sorted(checks(port)["secret_keys"] for port in ports)
+
+        until(lambda: told() == ["foreign", "ok"], "one that is ready, and one that is not")
+
+
+def checks(port: int) -> dict[str, str]:
+    """What a process says of its parts."""
+    try:
+        answer = httpx2.get(f"http://127.0.0.1:{port}/health/ready", timeout=10)
+    except httpx2.TransportError:
+        return {}
+    told: dict[str, str] = answer.json()["checks"]
+    return told

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import structlog
@@ -18,6 +19,7 @@ from trellis.db.base import db
 from trellis.db.clock import database_now, utcnow
 from trellis.draining import DRAINING
 from trellis.errors import ServiceUnavailable
+from trellis.keys import WrongKeys, require_secret_keys
 from trellis.runtime import runtime
 from trellis.storage import core_storage
 from trellis.storage.mark import ForeignStorage, verify
@@ -82,8 +84,9 @@ class Check:
                 told = self._question() or Answer("ok")
             self._tell(None if told.outcome == "ok" else told.outcome)
         except Exception as error:  # noqa: BLE001 (whatever it is, it is the answer)
-            told = Answer("foreign" if isinstance(error, ForeignStorage) else "failed")
-            self._tell(type(error).__name__)
+            foreign = isinstance(error, ForeignStorage | WrongKeys)
+            told = Answer("foreign" if foreign else "failed")
+            self._tell(str(error) if foreign else type(error).__name__)
         self._keep_until = time.monotonic() + self._keep
         answer.set_result(told)
 
@@ -102,6 +105,9 @@ def add_views(app: Flask) -> None:
         Check("clock", _ask_clock),
         Check("broker", _ask_broker),
         Check("storage", _ask_storage, keep=_STORAGE_KEPT_SECONDS),
+        # Until it is so, for processes that nobody asked at their start; a rotation that begins
+        # later, on another machine, takes nobody out.
+        Check("secret_keys", cache(require_secret_keys)),
     ]
     public = access(public="tells only whether the parts work")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -26,7 +27,7 @@ def test_alive_is_alive(client: FlaskClient) -> None:
 
 def test_ready_when_all_parts_work(make_app: MakeApp) -> None:
     response = make_app(migrated=True).test_client().get("/health/ready")
-    parts = ("database", "migrations", "clock", "broker", "storage")
+    parts = ("database", "migrations", "clock", "broker", "storage", "secret_keys")
     assert body(response)["status"] == "ok"
     assert body(response)["checks"] == dict.fromkeys(parts, "ok")
     assert abs(body(response)["clock_offset_seconds"]) < 5
@@ -107,6 +108,21 @@ def test_a_storage_that_is_away_degrades_and_another_one_is_not_ready(
     assert response.status_code == 200
     assert body(response)["status"] == "degraded"
     assert body(response)["checks"]["storage"] == "failed"
+
+
+def test_other_keys_than_the_installations_are_not_ready(make_app: MakeApp) -> None:
+    """Also where nobody asked at the start: `wsgi:app` under any server."""
+    one, two = "one" * 11, "two" * 11
+    before = make_app(migrated=True, TRELLIS_SECRET_KEYS=one).test_client()
+    assert before.get("/health/ready").status_code == 200
+    response = make_app(TRELLIS_SECRET_KEYS=two).test_client().get("/health/ready")
+    assert response.status_code == 503
+    assert body(response)["checks"]["secret_keys"] == "foreign"
+
+    rotated = make_app(TRELLIS_SECRET_KEYS=json.dumps([two, one])).test_client()
+    assert rotated.get("/health/ready").status_code == 200
+    assert before.get("/health/ready").status_code == 200  # it runs until its turn has come
+    assert make_app(TRELLIS_SECRET_KEYS=one).test_client().get("/health/ready").status_code == 503
 
 
 def test_pending_migrations_are_not_ready(make_app: MakeApp) -> None:
