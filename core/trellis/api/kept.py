@@ -70,12 +70,16 @@ def cached_response(
     return decorator
 
 
-def target_of(environ: dict[str, Any]) -> tuple[str, str]:
+Target = tuple[str, ...]
+
+
+def target_of(environ: dict[str, Any]) -> Target:
     """What was asked for."""
-    return environ.get("SCRIPT_NAME", "") + environ["PATH_INFO"], environ.get("QUERY_STRING", "")
+    get = environ.get
+    return get("SCRIPT_NAME", ""), environ["PATH_INFO"], get("QUERY_STRING", "")
 
 
-def answer_key(caller: Principal | None, target: tuple[str, str]) -> tuple[Any, ...]:
+def answer_key(caller: Principal | None, target: Target) -> tuple[Any, ...]:
     """Where this process keeps an answer."""
     return "answer", caller, target
 
@@ -148,7 +152,7 @@ def _may_be_kept(response: Response) -> bool:
     )
 
 
-def _digest(caller: Principal | None, target: tuple[str, str]) -> str:
+def _digest(caller: Principal | None, target: Target) -> str:
     who = caller and [
         str(caller.id),
         caller.kind,

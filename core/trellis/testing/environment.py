@@ -11,6 +11,7 @@ import pytest
 from flask import Flask
 
 from trellis.app import create_app
+from trellis.cache import current_cache
 from trellis.db import migrations
 from trellis.db.base import db
 from trellis.local.broker import Broker
@@ -36,9 +37,17 @@ class Environment:
     @classmethod
     @contextmanager
     def started(
-        cls, data_dir: Path, database: Database, redis_url: str | None = None
+        cls,
+        data_dir: Path,
+        database: Database,
+        redis_url: str | None = None,
+        *,
+        cache_local_bytes: int = 0,
     ) -> Iterator[Environment]:
-        """Start a broker, if none is given, make the application and migrate its database."""
+        """Start a broker, if none is given, make the application and migrate its database.
+
+        Its process keeps nothing of the cache for itself but so many bytes.
+        """
         with Broker(data_dir, redis_url) as broker:
             (data_dir / "trellis.toml").touch()
             variables = {
@@ -47,8 +56,7 @@ class Environment:
                 "TRELLIS_DATA_DIR": str(data_dir),
                 "TRELLIS_DATABASE_URL": database.url,
                 "TRELLIS_REDIS_URL": broker.url,
-                # What one test has made stale may not be what the next one reads.
-                "TRELLIS_CACHE_LOCAL_BYTES": "0",
+                "TRELLIS_CACHE_LOCAL_BYTES": str(cache_local_bytes),
             }
             with pytest.MonkeyPatch.context() as patch:
                 for name, value in variables.items():
@@ -71,6 +79,8 @@ class Environment:
         """Undo what the test before did: in the database, the broker, the storage and the sinks."""
         self._runtime.announcer.settle()
         self._runtime.redis.flushall()
+        with self.app.app_context():
+            current_cache().first.clear()
         if self._used:
             self._database.restore(self.disconnect)
             self._runtime.ports = dict(self._ports)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Literal
 from uuid import UUID
 
@@ -14,6 +15,8 @@ from trellis.db.ids import new_id
 from trellis.runtime import Runtime
 
 Headers = dict[str, str]
+
+_GOOD_SECONDS = 60.0
 
 
 class IssuedIdentity:
@@ -31,7 +34,7 @@ class IssuedIdentity:
 
     def authenticate(self, authorization: str | None) -> Principal | None:
         if authorization in self._issued:
-            return self._issued[authorization]
+            return replace(self._issued[authorization], good_seconds=_GOOD_SECONDS)
         return self._installed.authenticate(authorization) if self._installed else None
 
     def is_alive(self, principal: Principal) -> bool:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from trellis.testing.scenario import Scenario
 
 
+_KEPT_BYTES = 8 * 1024 * 1024
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Which servers are under the application: SQLite and an embedded broker, or others."""
     group = parser.getgroup("trellis")
@@ -30,6 +33,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--postgresql-url",
         metavar="URL",
         help="run the application on PostgreSQL, in databases that are made on this server",
+    )
+    group.addoption(
+        "--keep-answers",
+        action="store_true",
+        help="keep values in this process, as one that serves does, and answer before Flask",
     )
     group.addoption(
         "--redis-url",
@@ -78,7 +86,11 @@ def trellis_environment(
         if on_postgresql(pytestconfig)
         else databases.on_sqlite(directory)
     )
-    with chosen as database, Environment.started(directory, database, redis_url) as environment:
+    keeps = _KEPT_BYTES if pytestconfig.getoption("--keep-answers") else 0
+    with (
+        chosen as database,
+        Environment.started(directory, database, redis_url, cache_local_bytes=keeps) as environment,
+    ):
         yield environment
 
 
