@@ -43,6 +43,7 @@ def test_a_photo_survives_the_end_of_every_process_before_it_was_looked_at(
         assert stream.wait_for(READY, PATIENCE).data["resource_id"] == asset["id"]
 
 
+@pytest.mark.nightly
 def test_a_photo_becomes_ready_once_whatever_is_killed_while_it_is_decoded(
     trellis: Trellis, phones: Phones
 ) -> None:
@@ -67,6 +68,7 @@ def test_a_photo_becomes_ready_once_whatever_is_killed_while_it_is_decoded(
     assert "exit_code=-9" in trellis.output
 
 
+@pytest.mark.nightly
 def test_the_broker_ends_twice_under_load_and_begins_empty(
     trellis: Trellis, phones: Phones
 ) -> None:

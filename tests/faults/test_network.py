@@ -63,10 +63,11 @@ def stopped(site: Installation) -> Iterator[None]:
     ("silence", "seconds"),
     [
         (stopped, 0),
-        pytest.param(stopped, 60, marks=pytest.mark.nightly),
-        pytest.param(swallowed, 15, marks=pytest.mark.nightly),
+        (stopped, 60),
+        (swallowed, 15),
     ],
 )
+@pytest.mark.nightly
 def test_f29_the_database_is_silent(
     site: Installation,
     steady_load: SteadyLoad,

@@ -71,9 +71,8 @@ def _assert_told_to_come_back(load: Load) -> None:
         assert answer.json()["code"] == "core.service_unavailable"
 
 
-@pytest.mark.parametrize(
-    ("times", "pause"), [(3, 1.0), pytest.param(8, 10.0, marks=pytest.mark.nightly)]
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize(("times", "pause"), [(3, 1.0), (8, 10.0)])
 def test_f11_every_connection_is_terminated(
     site: Installation, steady_load: SteadyLoad, times: int, pause: float
 ) -> None:

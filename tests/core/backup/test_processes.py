@@ -115,6 +115,7 @@ def everybody_says_what_to_do(trellis: Trellis) -> None:
         assert "run `trellis db upgrade`" not in told
 
 
+@pytest.mark.nightly
 def test_a_restore_that_was_cut_off_is_told_by_what_is_asked_next(trellis: Trellis) -> None:
     with closing(sqlite3.connect(trellis.data / "trellis.db")) as database, database:
         database.execute("DELETE FROM core_alembic_version")

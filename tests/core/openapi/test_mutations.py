@@ -64,7 +64,7 @@ def places(node: Any, steps: Steps = ()) -> Iterator[Steps]:
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.data())
 def test_what_is_taken_out_is_noticed_both_ways(whole: dict[str, Any], data: st.DataObject) -> None:
