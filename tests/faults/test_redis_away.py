@@ -54,9 +54,7 @@ def test_f05_redis_is_killed_again_and_again(site: Installation, steady_load: St
     assert set(load.journal.answers()) <= TAKEN
 
 
-@pytest.mark.parametrize(
-    "how", ["refuse", pytest.param("blackhole", marks=pytest.mark.nightly)]
-)
+@pytest.mark.parametrize("how", ["refuse", pytest.param("blackhole", marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=pytest.mark.nightly)])
 def test_f06_redis_is_unreachable(
     site: Installation, steady_load: SteadyLoad, how: str, seconds: float
