@@ -83,6 +83,7 @@ class _Follower:
         self._cache = cache
         self._lock = threading.Lock()
         self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
         self._process = 0
         self._asked = False
         self._low: int | None = None
@@ -98,11 +99,16 @@ class _Follower:
                 self._process = os.getpid()
                 self._low = None
                 self._cache.channel.listen()
-                threading.Thread(target=self._run, name="cache-follower", daemon=True).start()
+                self._thread = threading.Thread(
+                    target=self._run, name="cache-follower", daemon=True
+                )
+                self._thread.start()
 
     def end(self) -> None:
-        """Look no more."""
+        """Look no more; returns when the last look is over."""
         self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
 
     def _run(self) -> None:
         idle = 0.0
