@@ -47,7 +47,7 @@ def test_what_a_test_starts_finds_nobody_connected(
         pool = cast("QueuePool", db.engine.pool)
         with db.engine.connect(), db.engine.connect():
             pass
-        assert pool.checkedin() == 2
+        assert pool.checkedin() >= 2  # with those that tests before have left
         request.getfixturevalue("app_environ")
         assert cast("QueuePool", db.engine.pool).checkedin() == 0
 
