@@ -10,6 +10,7 @@ import asyncio
 import gc
 import os
 import signal
+import threading
 import time
 from contextlib import suppress
 from typing import Any
@@ -27,6 +28,7 @@ from trellis.stream.connection import Message, Receive, Send
 
 _STOPPING = signal.SIGUSR1  # the parent is about to stop
 _ENDING = signal.SIGUSR2  # the worker has to stop now
+_WAKING = signal.SIGURG  # says nothing; whoever else sends it does no harm
 _ENDS = (signal.SIGTERM, signal.SIGINT)
 _HELD_BACK = (*_ENDS, _STOPPING, _ENDING)
 
@@ -72,6 +74,7 @@ def web_application() -> WSGIApplication:
     _begin()
     application = Draining(create_app().wsgi_app)
     signal.signal(_STOPPING, lambda *_: application.drain())
+    _wake_main_thread()
     _let_through(_STOPPING)
     return application
 
@@ -104,6 +107,27 @@ def _tell(worker: WorkerProcess, number: signal.Signals) -> None:
 
 def _let_through(*numbers: signal.Signals) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
+
+
+def _wake_main_thread() -> None:
+    """Have it run the handler of a signal that another thread was interrupted by.
+
+    The kernel may choose any thread, and Python runs handlers in the main one, which under granian
+    sleeps on a lock until the end: it would never hear of it.
+    """
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def wake() -> None:
+        while number := os.read(told, 1):
+            if number[0] != _WAKING:
+                signal.pthread_kill(main, _WAKING)
+
+    told, tell = os.pipe()
+    os.set_blocking(tell, False)
+    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
+    signal.signal(_WAKING, lambda *_: None)
+    threading.Thread(target=wake, name="signals", daemon=True).start()
 
 
 def _ending(streams: Streams) -> Application:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -116,15 +116,17 @@ def test_the_sweep_wakes_where_redis_went_away_in_the_middle(
 
 
 @pytest.fixture
-def away(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> Callable[[Redis], None]:
+def away(runtime: Runtime) -> Iterator[Callable[[Redis], None]]:
     """Have wake-ups go to another Redis until the end of the test."""
+    with pytest.MonkeyPatch.context() as patch:
 
-    def away(redis: Redis) -> None:
-        monkeypatch.setattr(runtime, "redis", redis)
-        # Afterwards it tells the right one, and ends.
-        monkeypatch.setattr(runtime, "announcer", Announcer(lambda: runtime.redis))
+        def away(redis: Redis) -> None:
+            patch.setattr(runtime, "redis", redis)
+            patch.setattr(runtime, "announcer", other)
 
-    return away
+        other = Announcer(lambda: runtime.redis)
+        yield away
+    other.settle(PATIENCE)  # it tells the right one, and nobody in the tests to come
 
 
 def test_few_requests_wait_for_a_redis_that_says_nothing(
