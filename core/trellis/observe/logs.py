@@ -10,8 +10,9 @@ import logging
 import re
 import sys
 import traceback
+from collections import deque
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import suppress
 from typing import Any, Literal, TextIO
 
 import structlog
@@ -36,19 +37,50 @@ _IN_TEXT = (
 _FRAMES = "Traceback (most recent call last):\n"
 # They tell what they do at a level at which ours tells what matters.
 _CHATTY = ("PIL", "alembic", "rq")
+# Where nobody reads what is written, everybody waits for it in the end.
+_MOST_WAITING = 1000
 
 
 class _Stderr(logging.StreamHandler[TextIO]):
-    """Writes to what `sys.stderr` is now, not to what it was when logging was set up."""
+    """Writes to what `sys.stderr` is now, not to what it was when logging was set up.
+
+    Whoever writes, writes what others have to say meanwhile, who need not wait: with a lock around
+    each write the threads of a busy process would do little but hand it on.
+    """
 
     def __init__(self, form: Literal["json", "console"]) -> None:
         logging.Handler.__init__(self)
         self.form = form
+        self._waiting: deque[str] = deque()
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Write a line, and what was left to this thread meanwhile."""
+        handled = super().handle(record)  # under the lock
+        self._write()
+        return handled
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line; it is written when this returns, as the process may be about to end."""
+        try:
+            self._waiting.append(self.format(record) + self.terminator)
+            self._write(wait=True)
+        except Exception:  # noqa: BLE001 (it must not meet who logs)
+            self.handleError(record)
 
     def write_line(self, line: str) -> None:
-        """Write what is formatted already."""
-        with self.lock or nullcontext():
-            self.stream.write(line + self.terminator)  # which flushes: it ends a line
+        """Write what is formatted already, or leave it to the thread that is writing."""
+        self._waiting.append(line + self.terminator)
+        with suppress(OSError, ValueError):  # nobody reads it any more
+            self._write(wait=len(self._waiting) > _MOST_WAITING)
+
+    def _write(self, *, wait: bool = False) -> None:
+        assert self.lock is not None
+        while self._waiting and self.lock.acquire(wait):
+            try:
+                lines = [self._waiting.popleft() for _ in range(len(self._waiting))]
+                self.stream.write("".join(lines))  # which flushes: it ends a line
+            finally:
+                self.lock.release()
 
     @property
     def stream(self) -> TextIO:

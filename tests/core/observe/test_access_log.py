@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import re
+import threading
 from typing import Any, Literal
 
 import pytest
 import structlog
+from tests.processes import PATIENCE
 
 from trellis.observe.access_log import log_request
 from trellis.observe.logs import configure_logging, json_handler
@@ -67,3 +70,45 @@ def test_lines_for_people_are_not_json(
     configure_logging("info", "console")
     log_request({}, quiet=False, **FIELDS)
     assert "{" not in capsys.readouterr().err
+
+
+class Slow(io.StringIO):
+    """Takes no line until it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.takes = threading.Event(), threading.Event()
+
+    def write(self, text: str) -> int:
+        self.asked.set()
+        assert self.takes.wait(PATIENCE)
+        return super().write(text)
+
+
+def test_nobody_waits_for_the_thread_that_writes_and_no_line_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bare_root(monkeypatch)
+    configure_logging("info", "json")
+    stream = Slow()
+    monkeypatch.setattr("sys.stderr", stream)
+    writer = threading.Thread(target=structlog.get_logger("slow").info, args=["first"])
+    writer.start()
+    assert stream.asked.wait(PATIENCE)
+    for number in range(100):
+        log_request({}, quiet=False, **{**FIELDS, "status": number})
+    assert stream.getvalue() == ""
+    stream.takes.set()
+    writer.join(PATIENCE)
+    first, *others = map(json.loads, stream.getvalue().splitlines())
+    assert first["event"] == "first"
+    assert [line["status"] for line in others] == list(range(100))
+
+
+def test_whoever_logs_is_not_told_that_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    bare_root(monkeypatch)
+    configure_logging("info", "json")
+    stream = io.StringIO()
+    stream.close()
+    monkeypatch.setattr("sys.stderr", stream)
+    log_request({}, quiet=False, **FIELDS)
