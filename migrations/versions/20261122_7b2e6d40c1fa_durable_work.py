@@ -14,6 +14,7 @@ depends_on = None
 
 OPEN = sa.text("done_at IS NULL AND dead_at IS NULL")
 LEASED = sa.text("done_at IS NULL AND dead_at IS NULL AND leased_until IS NOT NULL")
+DONE = sa.text("done_at IS NOT NULL")
 DEAD = sa.text("dead_at IS NOT NULL")
 
 
@@ -40,6 +41,14 @@ def upgrade() -> None:
             unique=False,
             sqlite_where=LEASED,
             postgresql_where=LEASED,
+        )
+        batch_op.drop_index("ix_core_outbox_done_at")
+        batch_op.create_index(
+            "ix_core_outbox_done",
+            ["done_at"],
+            unique=False,
+            sqlite_where=DONE,
+            postgresql_where=DONE,
         )
         batch_op.create_index(
             "ix_core_outbox_dead",
@@ -83,6 +92,8 @@ def downgrade() -> None:
         batch_op.drop_column("trimmed")
     with op.batch_alter_table("core_outbox", schema=None) as batch_op:
         batch_op.drop_index("ix_core_outbox_dead")
+        batch_op.drop_index("ix_core_outbox_done")
+        batch_op.create_index("ix_core_outbox_done_at", ["done_at"], unique=False)
         batch_op.drop_index("ix_core_outbox_leased")
         batch_op.drop_index("ix_core_outbox_open")
         batch_op.drop_column("begun_at")

@@ -24,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from sqlalchemy import (
     Integer,
     MetaData,
     Table,
+    bindparam,
     create_engine,
     event,
     insert,
@@ -103,8 +105,15 @@ def measured(number: int, sent: float) -> None:
     from trellis.unit_of_work import unit_of_work
 
     with unit_of_work() as uow:
-        uow.session.execute(_INSERT, {"number": number, "sent": sent})
+        uow.execute(_effect(), number=number, sent=sent)
         uow.after_commit(lambda: done(sent))
+
+
+@cache
+def _effect() -> Any:
+    from trellis.db import Compiled
+
+    return Compiled(insert(EFFECT).values(number=bindparam("number"), sent=bindparam("sent")))
 
 
 def work_plain() -> None:

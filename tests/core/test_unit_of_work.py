@@ -15,7 +15,7 @@ from sqlalchemy import func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from trellis.db import fetch_all, fetch_value, new_id, utcnow
-from trellis.db.session import begun_session
+from trellis.db.transaction import begun_transaction
 from trellis.errors import CommittedRefusal
 from trellis.events import Event
 from trellis.feed.models import FeedEntry
@@ -178,10 +178,10 @@ def test_a_unit_that_lost_its_connection_leaves_no_trace(app_context: None) -> N
         assert raw_connection is not None
         raw_connection.close()
         raise ZeroDivisionError
-    assert begun_session() is None
+    assert begun_transaction() is None
     with unit_of_work() as uow:
         uow.session.add(_row())
-    assert begun_session() is None
+    assert begun_transaction() is None
     assert _counts()[0] == 1
 
 
@@ -211,7 +211,7 @@ def test_a_unit_that_does_nothing_begins_no_transaction(app_context: None) -> No
         fetch_all(select(Erasure.id))
         with unit_of_work() as other_writer:
             assert other_writer is outer
-    assert outer._session is None
+    assert outer._transaction is None
 
 
 @pytest.mark.parametrize("argument", [object(), {1, 2}, b"bytes", UUID(int=1)])

@@ -15,15 +15,16 @@ from typing import Any
 
 from cryptography.fernet import MultiFernet
 from flask import Flask, Response, abort, g, request
-from sqlalchemy import bindparam, insert, select, text
-from sqlalchemy.orm import Session
+from sqlalchemy import BigInteger, and_, bindparam, exists, func, insert, select
+from sqlalchemy.exc import IntegrityError
 from werkzeug.exceptions import HTTPException
 
 from trellis.api.models import StoredAnswer
 from trellis.contracts import Identity, port
+from trellis.db.base import db
 from trellis.db.clock import database_now
 from trellis.db.compiled import Compiled
-from trellis.db.reads import fetch_one
+from trellis.db.reads import fetch_one, fetch_value
 from trellis.db.secret import cipher
 from trellis.errors import BadRequest, DomainError, IdempotencyKeyReused, RequestInFlight
 from trellis.unit_of_work import Collection, collection
@@ -37,9 +38,16 @@ LONGEST_KEY = 255
 _LEAVES = "DELETE"
 """How people end their sessions, and close their accounts."""
 
-_ANSWER = Compiled(
-    select(StoredAnswer.fingerprint, StoredAnswer.answer).where(
-        StoredAnswer.id == bindparam("row_id")
+_this = StoredAnswer.id == bindparam("row_id")
+_ANSWER = Compiled(select(StoredAnswer.fingerprint, StoredAnswer.answer).where(_this))
+_free = ~exists().where(_this)
+_lock = func.pg_try_advisory_xact_lock(bindparam("number", type_=BigInteger()))
+_FREE = Compiled(select(_free))
+_FREE_AND_LOCKED = Compiled(select(and_(_lock, _free)))
+_STORE = Compiled(
+    insert(StoredAnswer).values(
+        created_at=database_now(),
+        **{name: bindparam(name) for name in ("id", "fingerprint", "subject", "answer")},
     )
 )
 
@@ -72,10 +80,10 @@ def answered_once(app: Flask, key: str, view: Callable[[], Any]) -> Response:
         return stored
     with _under_way(row_id):
         try:
-            with collection(lambda session: _claim(session, row_id)) as uow:
+            with collection(lambda: _claim(row_id)) as uow:
                 response = _answer(app, uow, view)
                 if uow.has_begun or response.status_code < 400:
-                    _store(uow.session, row_id, fingerprint, key, response)
+                    _store(uow, row_id, fingerprint, key, response)
                 return response
         except _LostRaceError:
             if (stored := _stored(row_id, fingerprint, key)) is None:
@@ -148,18 +156,21 @@ def _under_way(row_id: str) -> Iterator[None]:
         del _in_flight[row_id]
 
 
-def _claim(session: Session, row_id: str) -> None:
-    """Be the one transaction for this key; on SQLite every writer is alone already."""
-    if session.get_bind().dialect.name == "postgresql":
+def _claim(row_id: str) -> None:
+    """Be the one transaction for this key; on SQLite every writer is alone already.
+
+    A row that comes between the look and the lock is met when ours is stored.
+    """
+    if db.engine.dialect.name == "postgresql":
         number = int.from_bytes(bytes.fromhex(row_id)[:8], signed=True)
-        taken = session.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": number})
-        if not taken:
-            raise _LostRaceError
-    if session.scalar(select(StoredAnswer.id).where(StoredAnswer.id == row_id)) is not None:
+        free = fetch_value(_FREE_AND_LOCKED, row_id=row_id, number=number)
+    else:
+        free = fetch_value(_FREE, row_id=row_id)
+    if not free:
         raise _LostRaceError
 
 
-def _store(session: Session, row_id: str, fingerprint: str, key: str, response: Response) -> None:
+def _store(uow: Collection, row_id: str, fingerprint: str, key: str, response: Response) -> None:
     head = json.dumps([response.status_code, list(response.headers.items())]).encode()
     plain = len(head).to_bytes(4) + head + response.get_data()
     who = g.get("principal")
@@ -167,15 +178,11 @@ def _store(session: Session, row_id: str, fingerprint: str, key: str, response: 
     if who and request.method == _LEAVES and not port(Identity).alive([who]):
         subjects[_left_id(key)] = None  # or it would be erased before it is asked for
     for id_, subject in subjects.items():
-        session.execute(
-            insert(StoredAnswer).values(
-                id=id_,
-                fingerprint=fingerprint,
-                subject=subject,
-                answer=_cipher(id_, key).encrypt(plain),
-                created_at=database_now(),
-            )
-        )
+        answer = _cipher(id_, key).encrypt(plain)
+        try:
+            uow.execute(_STORE, id=id_, fingerprint=fingerprint, subject=subject, answer=answer)
+        except IntegrityError as error:
+            raise _LostRaceError from error
 
 
 def _stored(row_id: str, fingerprint: str, key: str) -> Response | None:

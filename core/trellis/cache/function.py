@@ -76,9 +76,9 @@ def key_of(release: str, scope: str, name: str, arguments: str) -> str:
 
 
 def _unit_has_begun() -> bool:
-    from trellis.db.session import begun_session  # which imports this package to invalidate
+    from trellis.db.transaction import begun_transaction  # which imports this package
 
-    return begun_session() is not None
+    return begun_transaction() is not None
 
 
 def owner(module: str) -> tuple[str, str]:

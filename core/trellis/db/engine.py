@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,7 +14,7 @@ from typing import Any
 from flask import Flask
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, ExceptionContext, make_url
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from trellis.db.base import db
@@ -22,6 +23,8 @@ from trellis.settings import Settings
 
 # How long a unit of work waits for another process's to end before it fails.
 SQLITE_BUSY_SECONDS = 30
+_PATIENT = f"PRAGMA busy_timeout = {SQLITE_BUSY_SECONDS * 1000}"
+_LOOK_SECONDS = 0.001
 
 _POOL_SECONDS = 3
 _REST_SECONDS = 1.0
@@ -128,7 +131,7 @@ def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
     # at once with 'database is locked', whatever the time-out. Off with it; units begin by hand.
     connection.isolation_level = None
     # First, because switching to WAL needs the lock too when many processes start at once.
-    connection.execute(f"PRAGMA busy_timeout = {SQLITE_BUSY_SECONDS * 1000}")
+    connection.execute(_PATIENT)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
@@ -144,28 +147,66 @@ def _keep_private(file: str) -> None:
 
 
 def _savepoint(text: str) -> Callable[[Connection, str], None]:
-    def sent(connection: Connection, name: str) -> None:
-        statement = text.format(name)  # a name of SQLAlchemy's
-        try:
-            connection.connection.cursor().execute(statement).close()
-        except sqlite3.Error as error:
-            connection._handle_dbapi_exception(error, statement, None, None, None)
+    return lambda connection, name: _send(connection, text.format(name))  # a name of SQLAlchemy's
 
-    return sent
+
+def _send(connection: Connection, statement: str) -> None:
+    try:
+        connection.connection.cursor().execute(statement).close()
+    except sqlite3.Error as error:
+        connection._handle_dbapi_exception(error, statement, None, None, None)
 
 
 def _begin(connection: Connection) -> None:
     options = connection.get_execution_options()
     if options.get("trellis_unit"):
         _wait_for_the_disk(connection, not options.get("trellis_lazy"))
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        _take_the_lock(connection)
+
+
+class _Waited(threading.local):
+    seconds = 0.0
+
+
+_waited = _Waited()
+
+
+def lock_seconds() -> float:
+    """For how long this thread has waited for SQLite's write lock so far."""
+    return _waited.seconds
+
+
+def _take_the_lock(connection: Connection) -> None:
+    # SQLite's own waiting looks again after up to 100 ms: whoever writes one transaction after the
+    # other has it in between for seconds, and no signal is heard meanwhile.
+    began = time.monotonic()
+    _send(connection, "PRAGMA busy_timeout = 0")
+    try:
+        while not _begun(connection, patient=time.monotonic() - began < SQLITE_BUSY_SECONDS):
+            time.sleep(_LOOK_SECONDS)
+    finally:
+        _waited.seconds += time.monotonic() - began
+        with suppress(DBAPIError):  # one that is lost
+            _send(connection, _PATIENT)
+
+
+def _begun(connection: Connection, *, patient: bool) -> bool:
+    """Whether the transaction has begun; False when somebody else writes."""
+    try:
+        _send(connection, "BEGIN IMMEDIATE")
+    except OperationalError as error:
+        busy = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+        if not (busy and patient):
+            raise
+        return False
+    return True
 
 
 def _wait_for_the_disk(connection: Connection, wait: bool) -> None:
     # It cannot be said within a transaction. What is not waited for is on the disk with the next
     # commit that waits (one that gives positions in the feed does): the log is one file.
     if connection.info.get("trellis_waits", True) is not wait:
-        connection.exec_driver_sql(f"PRAGMA synchronous = {'FULL' if wait else 'NORMAL'}")
+        _send(connection, f"PRAGMA synchronous = {'FULL' if wait else 'NORMAL'}")
         connection.info["trellis_waits"] = wait
 
 
@@ -181,6 +222,6 @@ def empty_log() -> None:
         try:
             busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
         finally:
-            connection.exec_driver_sql(f"PRAGMA busy_timeout = {SQLITE_BUSY_SECONDS * 1000}")
+            connection.exec_driver_sql(_PATIENT)
     if busy:
         raise TimeoutError("somebody reads pages of SQLite's log, so it cannot be emptied now")

@@ -10,13 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Result
 from sqlalchemy.exc import DBAPIError
 
-from trellis.db.base import db
 from trellis.db.compiled import Columns, Compiled, Found
 from trellis.db.faults import Fault, fault_of
-from trellis.db.session import begun_session
+from trellis.db.transaction import alone, begun_transaction
 
 __all__ = ["Columns", "Found", "fetch_all", "fetch_one", "fetch_value"]
 
@@ -43,39 +41,11 @@ def _fetch(
 ) -> Sequence[Found]:
     if isinstance(statement, Compiled):
         statement.check(parameters)
-    session = begun_session()
-    if session is not None:
-        select = statement.select if isinstance(statement, Compiled) else statement
-        return _taken(session.execute(select, parameters), first=first)
+    if (transaction := begun_transaction()) is not None:
+        return transaction.rows(statement, parameters, first=first)
     try:
-        return _read(statement, parameters, first=first)
+        return alone(statement, parameters, first=first)
     except DBAPIError as error:
         if fault_of(error) is not Fault.LOST:
             raise
-    return _read(statement, parameters, first=first)
-
-
-def _read(
-    statement: Columns | Compiled, parameters: dict[str, Any], *, first: bool
-) -> Sequence[Found]:
-    engine = db.engine
-    dialect = engine.dialect
-    if isinstance(statement, Compiled) and (plan := statement.plan(dialect)) is not None:
-        return plan.rows(engine, parameters, first=first)
-    with engine.connect() as connection:
-        # On SQLite connections are without transactions already, see engine.py.
-        if dialect.name == "postgresql":
-            connection.execution_options(isolation_level="AUTOCOMMIT")
-        if isinstance(statement, Compiled):
-            result = connection.execute(statement.select, parameters)
-            statement.learn(dialect, result)
-        else:
-            result = connection.execute(statement, parameters)
-        return _taken(result, first=first)
-
-
-def _taken(result: Result[*tuple[Any, ...]], *, first: bool) -> Sequence[Found]:
-    if not first:
-        return result.all()
-    row = result.first()
-    return [] if row is None else [row]
+    return alone(statement, parameters, first=first)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import mmap
 import threading
 from dataclasses import dataclass
 from uuid import UUID
 
+import msgspec
 import structlog
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
@@ -39,7 +39,7 @@ class Flight:
 
     def begin(self, held: Claim) -> None:
         """Note that a row is being run."""
-        self._note([str(held.id), held.task, held.fence, held.attempt, held.age])
+        self._note([held.id, held.task, held.fence, held.attempt, held.age])
 
     def end(self, ended: Ended) -> None:
         """Note how the run ended."""
@@ -49,15 +49,15 @@ class Flight:
         """What was noted last."""
         length = int.from_bytes(self._memory[:2])
         try:
-            noted = json.loads(self._memory[2 : 2 + length] or b"null")
-        except ValueError:
+            noted = msgspec.json.decode(self._memory[2 : 2 + length] or b"null")
+        except msgspec.DecodeError:
             return None  # it died while it wrote
         if noted is None:
             return None
         return Ended(*noted) if len(noted) == 3 else _claim(*noted)
 
     def _note(self, values: list[object]) -> None:
-        text = json.dumps(values).encode()
+        text = msgspec.json.encode(values)
         self._memory[2 : 2 + len(text)] = text
         self._memory[:2] = len(text).to_bytes(2)
 

@@ -9,21 +9,17 @@ row is claimed again, and 'done' is lost together with the effects in its transa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
-    Connection,
     Float,
     Integer,
-    Row,
     Text,
-    Update,
     and_,
     bindparam,
     func,
@@ -36,6 +32,8 @@ from sqlalchemy import (
 from trellis.db.base import db
 from trellis.db.clock import database_now
 from trellis.db.commits import lazy_commit
+from trellis.db.compiled import Compiled, Found
+from trellis.db.transaction import alone
 from trellis.outbox.models import outbox
 from trellis.runtime import runtime
 from trellis.unit_of_work import UnitOfWork, unit_of_work
@@ -98,41 +96,37 @@ def claim_any(queue: str, first: int | None = None) -> Claim | None:
 
 
 def _claim(which: Which, queue: str, limit: int, first: int | None = None) -> list[Claim]:
-    parameters = {"of_queue": queue, "of_tasks": list(runtime().tasks), "at_most": limit}
-    rows: Sequence[Row[Any]] = ()
-    with _connection() as connection:
-        if first is not None:
-            of_first = {**parameters, "of_priority": first}
-            rows = connection.execute(_claiming(which, True), of_first).all()
-        rows = rows or connection.execute(_claiming(which, False), parameters).all()
+    tasks = tuple(runtime().tasks)
+    parameters: dict[str, Any] = {"of_queue": queue, "at_most": limit}
+    rows: Sequence[Found] = ()
+    if first is not None:
+        rows = _take(_claiming(which, tasks, True), {**parameters, "of_priority": first})
+    rows = rows or _take(_claiming(which, tasks, False), parameters)
     return [_claim_of(row) for row in sorted(rows, key=lambda row: (row.priority, row.due_at))]
 
 
-@contextmanager
-def _connection() -> Iterator[Connection]:
-    """For claims, each of which is one statement, and so a transaction by itself on PostgreSQL.
+def _take(claiming: Compiled, parameters: Mapping[str, Any]) -> Sequence[Found]:
+    """A claim is one statement, and so a transaction by itself on PostgreSQL.
 
     BEGIN and COMMIT around it would be two round trips more for every task that comes alone.
     """
     if db.engine.dialect.name == "postgresql":
-        with db.engine.connect() as connection:
-            yield connection.execution_options(isolation_level="AUTOCOMMIT")
-    else:
-        with unit_of_work(synchronous=False) as uow:
-            yield uow.session.connection()
+        return alone(claiming, parameters)
+    with unit_of_work(synchronous=False) as uow:
+        return uow.execute(claiming, **parameters)
 
 
-def _claim_of(row: Row[Any]) -> Claim:
+def _claim_of(row: Found) -> Claim:
     age = (row.leased_until - row.begun_at).total_seconds() - LEASE_SECONDS
     return Claim(row.id, row.task, row.arguments, row.fence, row.attempt, age)
 
 
-@cache
-def _claiming(which: Which, of_one_priority: bool) -> Update:
+@lru_cache(16)
+def _claiming(which: Which, tasks: Sequence[str], of_one_priority: bool) -> Compiled:
     conditions = [
         *_runnable(which),
         outbox.c.queue == bindparam("of_queue"),
-        outbox.c.task.in_(bindparam("of_tasks", expanding=True)),
+        outbox.c.task.in_(tasks),
     ]
     if of_one_priority:
         conditions.append(outbox.c.priority == bindparam("of_priority"))
@@ -148,7 +142,7 @@ def _claiming(which: Which, of_one_priority: bool) -> Update:
         .cte()  # PostgreSQL may run a subquery once for each row, and so claim more than `limit`
     )
     counted = 0 if which == "fresh" else 1
-    return (
+    return Compiled(
         update(outbox)
         .where(outbox.c.id.in_(select(due.c.id)))
         .values(
@@ -215,14 +209,13 @@ def release(held: Claim) -> None:
         _write(uow, _RELEASE, held, attempts_now=held.attempt - 1)
 
 
-def _write(uow: UnitOfWork, statement: Update, held: Claim, **values: Any) -> bool:
+def _write(uow: UnitOfWork, statement: Compiled, held: Claim, **values: Any) -> bool:
     """Whether the row is still the holder's, and so was written."""
-    values |= {"held_id": held.id, "held_fence": held.fence}
-    return uow.session.connection().execute(statement, values).first() is not None
+    return bool(uow.execute(statement, held_id=held.id, held_fence=held.fence, **values))
 
 
-def _held(**values: Any) -> Update:
-    return (
+def _held(*, lazily: bool = True, **values: Any) -> Compiled:
+    return Compiled(
         update(outbox)
         .where(
             outbox.c.id == bindparam("held_id"),
@@ -231,22 +224,21 @@ def _held(**values: Any) -> Update:
             outbox.c.dead_at.is_(None),
         )
         .values(**values)
+        .returning(literal(1), *([lazy_commit()] if lazily else []))
     )
 
 
 _ATTEMPTS = bindparam("attempts_now", type_=Integer())
 _ERROR = bindparam("error_now", type_=Text())
-_DONE = _held(done_at=database_now(), leased_until=None, attempts=_ATTEMPTS)
-_COMPLETE = _DONE.returning(literal(1))
-_COMPLETE_LAZILY = _DONE.returning(literal(1), lazy_commit())
-_RENEW = _held(leased_until=database_now(LEASE_SECONDS)).returning(literal(1), lazy_commit())
-_RELEASE = _held(leased_until=None, attempts=_ATTEMPTS).returning(literal(1), lazy_commit())
+_DONE: dict[str, Any] = {"done_at": database_now(), "leased_until": None, "attempts": _ATTEMPTS}
+_COMPLETE = _held(lazily=False, **_DONE)
+_COMPLETE_LAZILY = _held(**_DONE)
+_RENEW = _held(leased_until=database_now(LEASE_SECONDS))
+_RELEASE = _held(leased_until=None, attempts=_ATTEMPTS)
 _POSTPONE = _held(
     due_at=database_now(bindparam("seconds", type_=Float())),
     leased_until=None,
     error=_ERROR,
     attempts=_ATTEMPTS,
-).returning(literal(1), lazy_commit())
-_GIVE_UP = _held(
-    dead_at=database_now(), leased_until=None, error=_ERROR, attempts=_ATTEMPTS
-).returning(literal(1), lazy_commit())
+)
+_GIVE_UP = _held(dead_at=database_now(), leased_until=None, error=_ERROR, attempts=_ATTEMPTS)

@@ -13,6 +13,7 @@ from trellis.db.base import Model
 
 OPEN = "done_at IS NULL AND dead_at IS NULL"
 _LEASED = f"{OPEN} AND leased_until IS NOT NULL"
+_DONE = "done_at IS NOT NULL"
 _DEAD = "dead_at IS NOT NULL"
 
 
@@ -40,7 +41,7 @@ class OutboxRow(Model):
     attempts: Mapped[int] = mapped_column(server_default="0")
     begun_at: Mapped[datetime | None]
     leased_until: Mapped[datetime | None]
-    done_at: Mapped[datetime | None] = mapped_column(index=True)
+    done_at: Mapped[datetime | None]
     dead_at: Mapped[datetime | None]
     error: Mapped[str | None] = mapped_column(Text)
 
@@ -59,6 +60,13 @@ class OutboxRow(Model):
             "leased_until",
             sqlite_where=text(_LEASED),
             postgresql_where=text(_LEASED),
+        ),
+        # Of all rows, PostgreSQL would take it for a claim, and sort what is open each time.
+        Index(
+            "ix_core_outbox_done",
+            "done_at",
+            sqlite_where=text(_DONE),
+            postgresql_where=text(_DONE),
         ),
         Index(
             "ix_core_outbox_dead",

@@ -26,7 +26,7 @@ def after_setback(back: timedelta = timedelta()) -> None:
     time, by many: of rows that are in order it changes nothing.
     """
     with unit_of_work() as uow:
-        uow.session.connection().execute(
+        uow.session.execute(
             update(outbox)
             .where(*_open, outbox.c.leased_until > database_now(LEASE_SECONDS + _TOLERANCE))
             .values(leased_until=database_now())
@@ -38,8 +38,7 @@ def after_setback(back: timedelta = timedelta()) -> None:
 def _move(back: timedelta) -> int:
     """Set a batch right; how many rows it had."""
     with unit_of_work() as uow:
-        connection = uow.session.connection()
-        ahead = connection.execute(
+        ahead = uow.session.execute(
             select(outbox.c.id, outbox.c.created_at, outbox.c.due_at, database_now().label("now"))
             .where(*_open, outbox.c.created_at > database_now(_TOLERANCE))
             .limit(_BATCH)
@@ -51,7 +50,7 @@ def _move(back: timedelta) -> int:
             by = max(back, row.created_at - row.now)
             moved.append({"row": row.id, "created": row.created_at - by, "due": row.due_at - by})
         if moved:
-            connection.execute(
+            uow.session.execute(
                 update(outbox)
                 .where(outbox.c.id == bindparam("row"))
                 .values(created_at=bindparam("created"), due_at=bindparam("due")),

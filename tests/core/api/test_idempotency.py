@@ -14,18 +14,20 @@ from uuid import UUID, uuid4
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import func, select, update
+from sqlalchemy import func, insert, select, text, update
 from werkzeug.test import TestResponse
 
 from trellis.api import idempotency
 from trellis.api.models import StoredAnswer
 from trellis.api.tasks import purge_answers
 from trellis.db import database_now, fetch_all, fetch_value
+from trellis.db.base import db
 from trellis.errors import CommittedRefusal, ServiceUnavailable
 from trellis.outbox.models import OutboxRow
 from trellis.privacy import request_erasure
 from trellis.runtime import Runtime
 from trellis.unit_of_work import unit_of_work
+from trellis_analytics.models import AnalyticsEvent
 from trellis_demo import phone
 
 Headers = dict[str, str]
@@ -292,6 +294,26 @@ def test_e08_units_of_one_view_fail_each_for_itself_and_commit_together(
         tasks = {row.task for row in fetch_all(select(OutboxRow.task))}
     assert "core.purge_outbox" in tasks
     assert "core.purge_answers" not in tasks
+
+
+@pytest.mark.postgresql_only
+def test_e08_an_answer_that_comes_between_the_look_and_the_lock_is_met(
+    app: Flask, send: Send
+) -> None:
+    own = app.view_functions["analytics.track"]
+
+    def raced(**arguments: Any) -> Any:
+        answered = own(**arguments)
+        with db.engine.connect() as other:
+            row = {"id": idempotency._row_id("k-1"), "fingerprint": "another", "answer": b""}
+            other.execute(insert(StoredAnswer).values(**row, created_at=database_now()))
+            other.execute(text("COMMIT"))
+        return answered
+
+    with replaced(app, "analytics.track", raced):
+        assert send("POST", EVENTS, "k-1", json=events()).status_code == 422
+    assert count(app, AnalyticsEvent) == 0
+    assert count(app, OutboxRow) == 0
 
 
 def test_e08_answers_with_secrets_do_not_lie_in_clear(app: Flask, client: FlaskClient) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import timedelta
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -13,7 +11,6 @@ from uuid import UUID
 import pytest
 from flask import Flask
 from sqlalchemy import (
-    JSON,
     Column,
     Enum,
     Float,
@@ -25,14 +22,13 @@ from sqlalchemy import (
     Time,
     Uuid,
     bindparam,
-    event,
     func,
     insert,
     select,
     text,
     tuple_,
 )
-from sqlalchemy.exc import IntegrityError
+from tests.core.db.columns import TIMES, by_session, fill, heard, told
 
 from trellis.db import Compiled, Found, Model, fetch_all, fetch_one, fetch_value, new_id
 from trellis.db.base import db
@@ -43,92 +39,10 @@ from trellis.unit_of_work import unit_of_work
 
 pytestmark = pytest.mark.usefixtures("app_context")
 
-TIMES = (
-    datetime(1970, 1, 1, tzinfo=UTC),
-    datetime(2026, 11, 22, 12, 30, 15, 123456, tzinfo=UTC),
-    datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC),
-)
-DOCUMENTS: tuple[dict[str, Any], ...] = (
-    {},
-    {"näme": [1, 2.5, None, True, "\u2028"], "deep": {"er": {}}},
-    {"big": 2**70},
-)
-_ROWS = 12
-
 
 class Colour(enum.Enum):
     RED = "red"
     GREEN = "green"
-
-
-def value_of(column: Column[Any], chance: Random) -> Any:
-    """Some value that the column can hold; often NULL where it may be."""
-    if column.nullable and chance.random() < 0.4:
-        return None
-    kind = getattr(column.type, "impl_instance", column.type).python_type
-    if isinstance(column.type, JSON):
-        return ["a", "b"] if column.name in ("events", "tags") else chance.choice(DOCUMENTS)
-    makers: dict[type, Callable[[], Any]] = {
-        UUID: lambda: chance.choice([new_id(), UUID(int=chance.getrandbits(128))]),
-        datetime: lambda: chance.choice(TIMES),
-        date: lambda: chance.choice(TIMES).date(),
-        bool: lambda: chance.random() < 0.5,
-        int: lambda: chance.randrange(100, 32_000),
-        float: lambda: chance.random() * 10.0 ** chance.randrange(-9, 9),
-        str: lambda: f"{chance.getrandbits(20):x}ü"[: getattr(column.type, "length", None) or 9],
-        bytes: lambda: chance.randbytes(chance.randrange(9)),
-    }
-    return makers[kind]()
-
-
-def fill(table: Table, chance: Random) -> None:
-    """Put rows into a table whose parents have theirs; what it refuses is left out."""
-    for _ in range(_ROWS):
-        row = {column.name: value_of(column, chance) for column in table.columns}
-        with unit_of_work() as uow:
-            for key in table.foreign_keys:
-                parents = uow.session.execute(select(key.column)).scalars().all()
-                row[key.parent.name] = chance.choice(parents)
-            try:
-                with uow.session.begin_nested():
-                    uow.session.execute(insert(table), row)
-            except IntegrityError:  # a rule of the table's own
-                continue
-
-
-def by_session(statement: Any, **parameters: Any) -> list[Any]:
-    with unit_of_work() as uow:
-        return list(uow.session.execute(statement, parameters).all())
-
-
-def told(rows: Any) -> list[Any]:
-    """All that a row shows of itself."""
-    return [
-        (
-            tuple(row),
-            [type(value) for value in row],
-            [getattr(value, "tzinfo", None) for value in row],
-            row._fields,
-            dict(row._mapping),
-            [getattr(row, name) for name in row._fields],
-        )
-        for row in rows
-    ]
-
-
-@contextmanager
-def heard() -> Iterator[list[str]]:
-    """The statements of a block, as those who listen hear them."""
-    texts: list[str] = []
-
-    def listen(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        texts.append(statement)
-
-    event.listen(db.engine, "before_cursor_execute", listen)
-    try:
-        yield texts
-    finally:
-        event.remove(db.engine, "before_cursor_execute", listen)
 
 
 def test_every_column_of_every_model_reads_as_by_the_session() -> None:

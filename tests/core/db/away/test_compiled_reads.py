@@ -109,7 +109,7 @@ class OutOfTimeError(Exception):
     """As a task's time limit raises it: by a signal, anywhere."""
 
 
-@pytest.mark.parametrize("read", [_SLEEP, _SLEEP.select], ids=["compiled", "plain"])
+@pytest.mark.parametrize("read", [_SLEEP, _SLEEP.statement], ids=["compiled", "plain"])
 def test_a_read_that_is_interrupted_leaves_nothing_to_others(app: Flask, read: Any) -> None:
     def interrupt(*_: Any) -> None:
         raise OutOfTimeError
