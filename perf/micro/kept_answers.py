@@ -89,7 +89,8 @@ def main() -> None:
             notifications.messages(user_id, 20)
             [tokens] = auth.sessions([user_id])
         headers = {"Authorization": f"Bearer {tokens.access_token}"}
-        common = {**environment.variables, "TRELLIS_ENVIRONMENT": "development"}
+        as_served = {"TRELLIS_ENVIRONMENT": "development", "TRELLIS_LOG_FORMAT": "json"}
+        common = {**environment.variables, **as_served}
         with (
             _web({**common, "TRELLIS_CACHE_LOCAL_BYTES": "33554432"}) as (kept, kept_pid),
             _web(common) as (views, views_pid),
