@@ -11,11 +11,11 @@ from sqlalchemy import Connection, Float, Table, bindparam, insert, text
 from sqlalchemy.dialects import sqlite
 
 from trellis.db.clock import database_now
-from trellis.db.compiled import Compiled
 from trellis.feed.models import FeedEntry
 from trellis.feed.record import FeedRecord
 from trellis.outbox.models import outbox
 from trellis.outbox.record import OutboxRecord
+from trellis_statements.compiled import Compiled
 
 
 def append(

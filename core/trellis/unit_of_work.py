@@ -20,7 +20,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from trellis.cache import current_cache
-from trellis.db.compiled import Compiled, Found
 from trellis.db.transaction import Transaction, current_transaction
 from trellis.entries import append
 from trellis.errors import CommittedRefusal
@@ -30,6 +29,7 @@ from trellis.feed.stale import record_of
 from trellis.outbox.record import OutboxRecord
 from trellis.runtime import runtime
 from trellis_cache.tags import digest_of
+from trellis_statements.compiled import Compiled, Found
 
 log = structlog.get_logger(__name__)
 

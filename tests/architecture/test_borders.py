@@ -20,6 +20,7 @@ BELOW_THE_CORE = {
     "trellis_cache",
     "trellis_outgoing",
     "trellis_schemas",
+    "trellis_statements",
 }
 
 # The few places where a rule of the unit of work does not hold, because it is made of them.

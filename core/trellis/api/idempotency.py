@@ -23,11 +23,11 @@ from trellis.api.models import StoredAnswer
 from trellis.contracts import Identity, port
 from trellis.db.base import db
 from trellis.db.clock import database_now
-from trellis.db.compiled import Compiled
 from trellis.db.reads import fetch_one, fetch_value
 from trellis.db.secret import cipher
 from trellis.errors import BadRequest, DomainError, IdempotencyKeyReused, RequestInFlight
 from trellis.unit_of_work import Collection, collection
+from trellis_statements.compiled import Compiled
 
 HEADER = "Idempotency-Key"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})

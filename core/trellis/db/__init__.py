@@ -2,12 +2,12 @@
 
 from trellis.db.base import Model
 from trellis.db.clock import database_now, utcnow
-from trellis.db.compiled import Compiled
 from trellis.db.ids import new_id
 from trellis.db.inserts import insert_into
 from trellis.db.reads import Found, fetch_all, fetch_one, fetch_value
 from trellis.db.secret import Secret
 from trellis.db.types import UTCDateTime
+from trellis_statements.compiled import Compiled
 
 __all__ = [
     "Compiled",

@@ -12,9 +12,9 @@ from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
-from trellis.db.compiled import Columns, Compiled, Found
 from trellis.db.faults import Fault, fault_of
 from trellis.db.transaction import alone, begun_transaction
+from trellis_statements.compiled import Columns, Compiled, Found
 
 __all__ = ["Columns", "Found", "fetch_all", "fetch_one", "fetch_value"]
 

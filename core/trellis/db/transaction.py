@@ -11,8 +11,8 @@ from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import Session
 
 from trellis.db.base import db
-from trellis.db.compiled import Columns, Compiled, Found, taken
 from trellis.db.engine import LAZY_UNIT, UNIT
+from trellis_statements.compiled import Columns, Compiled, Found, taken
 
 current_transaction: ContextVar[Transaction | None] = ContextVar(
     "trellis_transaction", default=None

@@ -11,11 +11,11 @@ import structlog
 from sqlalchemy import bindparam, select
 from sqlalchemy.engine import Row
 
-from trellis.db.compiled import Compiled
 from trellis.db.reads import fetch_all, fetch_one, fetch_value
 from trellis.errors import ResyncRequired
 from trellis.feed.models import TAGS_OUTDATED, FeedEntry, FeedHead
 from trellis.runtime import runtime
+from trellis_statements.compiled import Compiled
 
 log = structlog.get_logger(__name__)
 

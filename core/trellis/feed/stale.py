@@ -20,7 +20,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from trellis.cache import current_cache
 from trellis.cache.shared import SharedCache
-from trellis.db.compiled import Compiled
 from trellis.db.ids import new_id
 from trellis.db.reads import fetch_all
 from trellis.events import Event
@@ -28,6 +27,7 @@ from trellis.feed.models import TAGS_OUTDATED, FeedEntry
 from trellis.feed.reader import head
 from trellis.feed.record import FeedRecord
 from trellis_cache.first_level import HEARD_SECONDS
+from trellis_statements.compiled import Compiled
 
 log = structlog.get_logger(__name__)
 

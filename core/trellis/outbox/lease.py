@@ -32,11 +32,11 @@ from sqlalchemy import (
 from trellis.db.base import db
 from trellis.db.clock import database_now
 from trellis.db.commits import lazy_commit
-from trellis.db.compiled import Compiled, Found
 from trellis.db.transaction import alone
 from trellis.outbox.models import outbox
 from trellis.runtime import runtime
 from trellis.unit_of_work import UnitOfWork, unit_of_work
+from trellis_statements.compiled import Compiled, Found
 
 LEASE_SECONDS = 10.0
 """How long a claim holds; its holder renews it while it works (`renew`)."""

@@ -43,6 +43,7 @@ _CORE = frozenset(
         "trellis_openapi",
         "trellis_outgoing",
         "trellis_schemas",
+        "trellis_statements",
     }
 )
 
