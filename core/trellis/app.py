@@ -27,6 +27,7 @@ from trellis.plugin import Every
 from trellis.runtime import Runtime
 from trellis.settings import LoadedSettings
 from trellis.storage import ObjectStorage
+from trellis_http.cors import Cors
 
 CORE_SCHEDULES = (
     Every("core.purge_answers", hours=1),
@@ -53,6 +54,8 @@ def create_app() -> Flask:
     bind_core_ports(app, runtime)
     load_plugins(app, runtime, selected)
     app.wsgi_app = Front(app, app.wsgi_app)  # type: ignore[method-assign]
+    if origins := selected.settings.core.cors_origins:
+        app.wsgi_app = Cors(app.wsgi_app, origins)  # type: ignore[method-assign]
     return app
 
 

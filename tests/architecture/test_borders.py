@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 # Libraries, which import nothing of it.
 BELOW_THE_CORE = {
     "trellis_cache",
+    "trellis_http",
     "trellis_outgoing",
     "trellis_schemas",
     "trellis_statements",

@@ -15,6 +15,13 @@ _LAST_EVENT_ID = {
     "schema": {"type": "string", "pattern": "^[0-9]{0,18}$"},
     "description": "`id` of the last event that arrived; without it the stream begins now.",
 }
+_HEADERS = {
+    "Cache-Control": "no-store",
+    # nginx would otherwise hold entries back until its buffer is full
+    "X-Accel-Buffering": "no",
+    # a process that stops would otherwise wait for clients that may ask something else
+    "Connection": "close",
+}
 
 blueprint = Blueprint("core", __name__, mount="/v1", description="Streams and erasures.")
 
@@ -42,7 +49,7 @@ def open_stream() -> Response:
         raise ServiceUnavailable("This process holds as many streams as it may.", retry_after=5)
     environ[CURSOR] = _cursor(request.headers.get("Last-Event-ID"))
     environ[PRINCIPAL] = current_principal()
-    return Response(content_type="text/event-stream")
+    return Response(iter(()), headers=_HEADERS, content_type="text/event-stream; charset=utf-8")
 
 
 def _cursor(last_event_id: str | None) -> int | None:

@@ -23,6 +23,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from trellis.settings.masking import without_secrets
+from trellis_http.cors import check_origin
 from trellis_outgoing.hosts import Hosts
 
 Environment = Literal["development", "testing", "production"]
@@ -245,6 +246,11 @@ class Settings(_Section):
     )
     stream_max_connections: int = Field(
         default=1000, ge=1, description="Event streams that one process holds open at a time."
+    )
+    cors_origins: list[Annotated[str, AfterValidator(check_origin)]] = Field(
+        default=[],
+        description="Origins of web pages whose scripts may call the API from a browser, such as "
+        "https://app.example.org.",
     )
     outgoing_allow: list[Annotated[str, AfterValidator(_host_or_network)]] = Field(
         default=[],

@@ -98,7 +98,7 @@ class Streams:
             await _relay(response, send)
             return None
         scope.clear()
-        return Connection(self._hub, principal, environ[CURSOR], send)
+        return Connection(self._hub, principal, environ[CURSOR], _start(*response[:2]), send)
 
     async def _through_flask(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Any other path of a stream process: health, or an honest 404; never a body to read."""
@@ -166,6 +166,10 @@ def _call(app: Flask, environ: dict[str, Any]) -> Response:
 
 async def _relay(response: Response, send: Send) -> None:
     status, headers, body = response
-    raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-    await send({"type": "http.response.start", "status": int(status[:3]), "headers": raw})
+    await send(_start(status, headers))
     await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _start(status: str, headers: list[tuple[str, str]]) -> Message:
+    raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    return {"type": "http.response.start", "status": int(status[:3]), "headers": raw}

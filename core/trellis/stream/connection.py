@@ -26,19 +26,6 @@ log = structlog.get_logger(__name__)
 # Entries that a connection may lag behind before it is closed; its client resumes by its cursor.
 _BACKLOG = 512
 
-_START: Message = {
-    "type": "http.response.start",
-    "status": 200,
-    "headers": [
-        (b"content-type", b"text/event-stream; charset=utf-8"),
-        (b"cache-control", b"no-store"),
-        # nginx would otherwise hold entries back until its buffer is full
-        (b"x-accel-buffering", b"no"),
-        # a process that stops would otherwise wait for clients that may ask something else
-        (b"connection", b"close"),
-    ],
-}
-
 
 class Connection:
     """Sends one principal's entries as Server-Sent Events (WHATWG HTML, section 9.2).
@@ -52,7 +39,7 @@ class Connection:
         "_ended",
         "_hub",
         "_send",
-        "_started",
+        "_start",
         "_waiting",
         "_writer",
         "position",
@@ -60,9 +47,12 @@ class Connection:
         "wrote_at",
     )
 
-    def __init__(self, hub: Hub, principal: Principal, cursor: int | None, send: Send) -> None:
+    def __init__(
+        self, hub: Hub, principal: Principal, cursor: int | None, start: Message, send: Send
+    ) -> None:
         self._hub, self._cursor, self._send = hub, cursor, send
-        self._started = self._ended = False
+        self._start: Message | None = start
+        self._ended = False
         self._waiting: list[tuple[int, bytes]] = []
         self._writer: asyncio.Task[None] | None = None
         self.principal = principal
@@ -133,23 +123,23 @@ class Connection:
 
     async def _open(self) -> None:
         """Begin the answer, and send what lies between the client's cursor and what is live."""
-        await self._start()
-        start = self.position
+        await self._begin()
+        live = self.position
         if self._cursor is None:
-            await self._text(_opening(start))
+            await self._text(_opening(live))
             return await self._follow()
         try:
             found = await self._hub.changes(self._cursor, self.audiences)
         except ResyncRequired as error:
             # From where the hub is: what it has read before, the client finds when it fetches.
-            await self._text(_opening(start, _resync(error)))
+            await self._text(_opening(live, _resync(error)))
             return await self._follow()
         await self._text(_opening(self._cursor))
         while True:
             if found.entries:
                 await self._text(b"".join(map(entry_text, found.entries)))
             self.position = found.cursor
-            if not found.more or found.cursor >= start:
+            if not found.more or found.cursor >= live:
                 return await self._follow()
             found = await self._hub.changes(found.cursor, self.audiences)
 
@@ -168,13 +158,13 @@ class Connection:
                 self.position = waiting[-1][0]
 
     async def _finish(self) -> None:
-        if not self._started:
-            await self._start()
+        await self._begin()
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _start(self) -> None:
-        self._started = True
-        await self._send(_START)
+    async def _begin(self) -> None:
+        start, self._start = self._start, None
+        if start is not None:
+            await self._send(start)
 
     async def _text(self, text: bytes) -> None:
         await self._send({"type": "http.response.body", "body": text, "more_body": True})

@@ -40,6 +40,7 @@ _CORE = frozenset(
         "trellis",
         "trellis_backup",
         "trellis_cache",
+        "trellis_http",
         "trellis_openapi",
         "trellis_outgoing",
         "trellis_schemas",
