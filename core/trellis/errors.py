@@ -146,6 +146,14 @@ class PreconditionFailed(DomainError):
     title = "A precondition does not hold"
 
 
+class PreconditionRequired(DomainError):
+    """The operation changes only what its caller has seen, and `If-Match` was not sent."""
+
+    code = "core.precondition_required"
+    status = 428
+    title = "If-Match is required here"
+
+
 class ContentTooLarge(DomainError):
     """The body is larger than this operation accepts."""
 

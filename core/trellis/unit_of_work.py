@@ -43,8 +43,8 @@ __all__ = ["UnitOfWork", "unit_of_work"]
 class UnitOfWork:
     """What a service may do inside ``with unit_of_work() as uow:``."""
 
-    def __init__(self, *, synchronous: bool = True) -> None:
-        self._synchronous = synchronous
+    def __init__(self, *, synchronous: bool = True, isolated: bool = False) -> None:
+        self._synchronous, self._isolated = synchronous, isolated
         self._transaction: Transaction | None = None
         self._events: list[FeedRecord] = []
         self._work: list[OutboxRecord] = []
@@ -135,7 +135,8 @@ class UnitOfWork:
     def _begin(self) -> Transaction:
         """The transaction, which begins when it is asked for."""
         if self._transaction is None:
-            self._transaction = Transaction(lazy=not self._synchronous)
+            lazy, isolated = not self._synchronous, self._isolated
+            self._transaction = Transaction(lazy=lazy, isolated=isolated)
             current_transaction.set(self._transaction)
         return self._transaction
 
@@ -189,8 +190,8 @@ class Collection(UnitOfWork):
     before the first write of anybody.
     """
 
-    def __init__(self, begun: Callable[[], None], *, synchronous: bool = True) -> None:
-        super().__init__(synchronous=synchronous)
+    def __init__(self, begun: Callable[[], None], **options: bool) -> None:
+        super().__init__(**options)
         self._begun = begun
         self._part: _Part | None = None
         self._has_begun = False
@@ -303,11 +304,16 @@ def unit_of_work(*, synchronous: bool = True) -> Iterator[UnitOfWork]:
 
 
 @contextmanager
-def collection(begun: Callable[[], None], *, synchronous: bool = True) -> Iterator[Collection]:
-    """Open a `Collection` as the outermost unit. Raises RuntimeError when a unit is open."""
+def collection(
+    begun: Callable[[], None], *, synchronous: bool = True, isolated: bool = False
+) -> Iterator[Collection]:
+    """Open a `Collection` as the outermost unit. Raises RuntimeError when a unit is open.
+
+    For ``isolated`` see `Transaction`.
+    """
     if _current.get() is not None:
         raise RuntimeError("a collection is the outermost unit of work")
-    unit = Collection(begun, synchronous=synchronous)
+    unit = Collection(begun, synchronous=synchronous, isolated=isolated)
     with _outermost(unit):
         yield unit
 

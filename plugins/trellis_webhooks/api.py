@@ -16,7 +16,6 @@ from trellis_webhooks.schemas import (
     DeliveryDetailSchema,
     DeliveryFilterSchema,
     DeliverySchema,
-    EndpointChangesSchema,
     EndpointSchema,
     NewEndpointSchema,
     RotatedSecretSchema,
@@ -63,7 +62,8 @@ def get_endpoint(endpoint_id: UUID) -> Any:
 @blueprint.route("/endpoints/<uuid:endpoint_id>", methods=["PATCH"])
 @blueprint.access(permission="webhooks.manage")
 @blueprint.errors(NotFound)
-@blueprint.arguments(EndpointChangesSchema)
+@blueprint.if_match(get_endpoint)
+@blueprint.merge_patch(NewEndpointSchema)
 @blueprint.response(200, EndpointSchema)
 def update_endpoint(changes: dict[str, Any], endpoint_id: UUID) -> Any:
     """Change an endpoint, or enable it again.
@@ -77,6 +77,7 @@ def update_endpoint(changes: dict[str, Any], endpoint_id: UUID) -> Any:
 @blueprint.route("/endpoints/<uuid:endpoint_id>", methods=["DELETE"])
 @blueprint.access(permission="webhooks.manage")
 @blueprint.errors(NotFound)
+@blueprint.if_match(get_endpoint)
 @blueprint.response(204)
 def delete_endpoint(endpoint_id: UUID) -> None:
     """Remove an endpoint, and all that is known of its deliveries."""

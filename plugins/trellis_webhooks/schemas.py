@@ -11,21 +11,20 @@ _PATTERN = r"(\*|[a-z][a-z0-9]{1,30}\.(\*|[a-z][a-z0-9_]{0,80}(/[1-9][0-9]{0,4})
 _LONGEST_OVERLAP_HOURS = 7 * 24
 
 
-def _url(*, required: bool) -> fields.String:
-    return fields.String(
-        required=required,
+class NewEndpointSchema(Schema):
+    """An endpoint to be made."""
+
+    url = fields.String(
+        required=True,
         validate=validate.Length(min=1, max=MAX_URL),
         metadata={
             "description": "https:// and a public host; events are sent here by POST.",
             "example": "https://hooks.example.com/trellis",
         },
     )
-
-
-def _events(*, required: bool) -> fields.List[str]:
-    return fields.List(
+    events = fields.List(
         fields.String(validate=validate.Regexp(_PATTERN, error="Not an event type or pattern.")),
-        required=required,
+        required=True,
         validate=validate.Length(min=1, max=50),
         metadata={
             "description": "Which events: `*`, all of a plugin (`media.*`), one in every version "
@@ -33,38 +32,15 @@ def _events(*, required: bool) -> fields.List[str]:
             "example": ["media.*"],
         },
     )
-
-
-def _description() -> fields.String:
-    return fields.String(
+    description = fields.String(
+        load_default="",
         validate=[
             validate.Length(max=MAX_DESCRIPTION),
             validate.Regexp(r"[^\x00-\x1f\x7f]*\Z", error="One line of text."),
         ],
         metadata={"description": "For people.", "example": "Warehouse"},
     )
-
-
-class NewEndpointSchema(Schema):
-    """An endpoint to be made."""
-
-    url = _url(required=True)
-    events = _events(required=True)
-    description = fields.String(
-        load_default="",
-        validate=_description().validators,
-        metadata={"description": "For people.", "example": "Warehouse"},
-    )
     enabled = fields.Boolean(load_default=True)
-
-
-class EndpointChangesSchema(Schema):
-    """What to change; what is left out stays."""
-
-    url = _url(required=False)
-    events = _events(required=False)
-    description = _description()
-    enabled = fields.Boolean()
 
 
 class _SecretsSchema(Schema):

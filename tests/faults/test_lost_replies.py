@@ -110,7 +110,7 @@ def phone(site: Installation) -> Iterator[PatientPhone]:
 
 def twice(phone: PatientPhone, method: str, path: str, **options: Any) -> httpx2.Response:
     """The answer to a call whose first reply is lost."""
-    headers = {**phone.headers, "Idempotency-Key": str(uuid.uuid4())}
+    headers = {**phone.headers, **options.pop("headers", {}), "Idempotency-Key": str(uuid.uuid4())}
     with pytest.raises(httpx2.TransportError):
         phone.http.request(method, path, headers=headers, **options)
     return phone.http.request(method, path, headers=headers, **options)
@@ -170,7 +170,11 @@ def test_f18_what_an_operator_does_is_done_once(operator: PatientPhone) -> None:
     listed = operator.http.get(endpoints, headers=operator.headers).json()["items"]
     assert [one["id"] for one in listed] == [created.json()["id"]]
     endpoint = f"{endpoints}/{created.json()['id']}"
-    changed = twice(operator, "PATCH", endpoint, json={"description": "Warehouse"})
+    kind = {
+        "Content-Type": "application/merge-patch+json",
+        "If-Match": operator.http.get(endpoint, headers=operator.headers).headers["ETag"],
+    }
+    changed = twice(operator, "PATCH", endpoint, headers=kind, json={"description": "Warehouse"})
     assert changed.json()["description"] == "Warehouse"
     assert twice(operator, "POST", f"{endpoint}/rotate", json={}).status_code == 200
     tested = twice(operator, "POST", f"{endpoint}/test").json()["id"]

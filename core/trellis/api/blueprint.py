@@ -25,18 +25,22 @@ from trellis.api.documentation import (
     document_etag,
     document_fields,
     document_idempotency,
+    document_if_match,
     fill_examples,
     operation_id,
     possible_errors,
 )
 from trellis.api.idempotency import SAFE_METHODS
 from trellis.api.pages import next_link, page_schema
+from trellis.api.preconditions import Guard
 from trellis.api.requests import Operation, body_limit
 from trellis.api.schemas import PageArguments
 from trellis.api.sparse import FIELDS, SparseEncoder
 from trellis.errors import DomainError
 from trellis.paging import Page
 from trellis_schemas.answers import Encoder, obstacle
+from trellis_schemas.merge_patch import MEDIA_TYPE as MERGE_PATCH
+from trellis_schemas.merge_patch import patch_schema
 
 
 class JSONResponse(Response):
@@ -127,9 +131,29 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
                 set_status_and_headers_in_response(response, status or status_code, headers)
                 return unless_held(response)
 
-            return cast("V", documented(declare(encoded, etag=True, sparse=sparse)))
+            facts = {"etag": True, "sparse": sparse, "shows": type(schema)}
+            return cast("V", documented(declare(encoded, **facts)))
 
         return decorator
+
+    def if_match(self, of: View, *, required: bool = False) -> Callable[[V], V]:
+        """Let a change take `If-Match` with the ETag of `of`, the view of its GET.
+
+        It happens only while that is what the database holds (else 412), whoever writes besides;
+        where it is `required`, one without is refused (428). `of` takes the same arguments from
+        the path, and has a schema.
+        """
+        if not declared(of, "GET", "etag"):
+            raise TypeError(f"{of.__name__} has no ETag: it needs a response with a schema")
+
+        def decorator(view: V) -> V:
+            return declare(view, guard=Guard(of, required))
+
+        return decorator
+
+    def merge_patch(self, schema: type[Schema]) -> Callable[[V], V]:
+        """Read a merge patch (RFC 7396) to what `schema` makes: the view gets what it changes."""
+        return self.arguments(patch_schema(schema), content_type=MERGE_PATCH)
 
     def errors(self, *possible: type[DomainError]) -> Callable[[V], V]:
         """State the domain errors of a view, besides those that its other decorators bring."""
@@ -231,6 +255,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
                 document_fields(doc)
         if method.upper() not in SAFE_METHODS:
             document_idempotency(doc)
+            document_if_match(doc, declared(view, method.upper(), "guard"))
         document_errors(doc, doc_info["errors"])
         return doc
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from urllib.parse import quote
 
 from flask import Response, g, request
+from werkzeug.datastructures import ETags
 from werkzeug.http import quote_etag
 
 from trellis.errors import PreconditionFailed, RangeNotSatisfiable
@@ -91,10 +92,8 @@ def unless_held(response: Response) -> Response:
         and response.status_code == 200
         and not response.cache_control.no_store
     ):
-        etag = response.get_etag()[0]
-        if etag is None:
-            etag = hashlib.blake2b(response.get_data(), digest_size=16).hexdigest()
-            response.headers["ETag"] = quote_etag(etag)
+        etag = etag_of(response)
+        response.headers["ETag"] = quote_etag(etag)
         if not g.get("whole") and _is_unchanged(etag, None):
             response.status_code = 304
             response.set_data(b"")
@@ -102,9 +101,20 @@ def unless_held(response: Response) -> Response:
     return response
 
 
+def etag_of(response: Response) -> str:
+    """The ETag that the answer has, or else of its content; without quotes."""
+    stated = response.get_etag()[0]
+    return stated or hashlib.blake2b(response.get_data(), digest_size=16).hexdigest()
+
+
+def names(tags: ETags, etag: str) -> bool:
+    """Whether a header names this very content: a weak tag never does."""
+    return tags.contains(etag)
+
+
 def _precondition_fails(etag: str, last_modified: datetime | None) -> bool:
-    if request.if_match:
-        return not request.if_match.contains(etag)
+    if "If-Match" in request.headers:
+        return not names(request.if_match, etag)
     unless = request.if_unmodified_since
     return bool(unless and last_modified and last_modified > unless)
 

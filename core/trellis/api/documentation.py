@@ -14,6 +14,7 @@ from trellis.api.access import Public, Requires, User, access_rule
 from trellis.api.declarations import View, declared
 from trellis.api.examples import example_of
 from trellis.api.idempotency import HEADER, LONGEST_KEY, SAFE_METHODS
+from trellis.api.preconditions import Guard
 from trellis.api.problems import CORE_ERRORS, MEDIA_TYPE, problem_type
 from trellis.api.sparse import FIELDS
 from trellis.errors import DomainError, FieldError
@@ -33,6 +34,10 @@ _UNCHANGED = {"description": "The client has it already"}
 _RETRY = {"Retry-After": "Seconds to wait before the next try."}
 _ERROR_HEADERS: dict[int, dict[str, str]] = {
     401: {"WWW-Authenticate": "How to authenticate, and what was wrong (RFC 6750)."},
+    415: {
+        "Accept": "Content types that are taken.",
+        "Accept-Patch": "The same, of PATCH.",
+    },
     429: _RETRY,
     503: _RETRY,
 }
@@ -105,6 +110,9 @@ def possible_errors(
         stated.append(errors.MalformedBody)
     if method not in SAFE_METHODS:
         stated += [errors.RequestInFlight, errors.IdempotencyKeyReused]
+    if guard := declared(view, method, "guard"):
+        stated.append(errors.PreconditionFailed)
+        stated += [errors.PreconditionRequired] if guard.required else []
     if declared(view, method, "blob"):
         stated += [errors.PreconditionFailed, errors.RangeNotSatisfiable]
     return tuple(dict.fromkeys(stated))
@@ -196,6 +204,22 @@ def document_idempotency(operation: dict[str, Any]) -> None:
             "with the same request within 24 hours, it gets the stored answer.",
         }
     )
+
+
+def document_if_match(operation: dict[str, Any], guard: Guard | None) -> None:
+    """Write that a change may depend on what its caller has seen."""
+    if guard is not None:
+        operation["parameters"].append(
+            {
+                "in": "header",
+                "name": "If-Match",
+                "required": guard.required,
+                "schema": {"type": "string"},
+                "description": "ETag of what the client has; if it has changed, the answer is 412.",
+            }
+        )
+        if 200 in operation["responses"]:
+            operation["responses"][200].setdefault("headers", {})["ETag"] = _ETAG
 
 
 def document_etag(operation: dict[str, Any]) -> None:

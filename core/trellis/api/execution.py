@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from trellis.api.idempotency import SAFE_METHODS, answered_once, idempotency_key
 from trellis.api.kept import kept_answer
+from trellis.api.preconditions import answer_if, condition_of, with_new_etag
 from trellis.api.problems import problem
 from trellis.db.faults import Fault, fault_of
 from trellis.errors import ServiceUnavailable
@@ -20,6 +21,7 @@ from trellis.unit_of_work import commits_begun
 log = structlog.get_logger(__name__)
 
 _RETRY_AFTER = "2"
+_TIMES_MORE = 3  # tasks may write again and again to what a client changes on a condition
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _UNKNOWN = (
     "The connection to the database ended while the change was committed, so it may have happened. "
@@ -36,20 +38,21 @@ def install_execution(app: Flask) -> None:
 
 
 def _execute(app: Flask) -> Any:
-    """The view's answer; it is asked a second time when the database took nothing of the first.
+    """The view's answer; it is asked again, some times, while the database took nothing of it.
 
     A transaction that was refused for the sake of another one, or whose connection ended before
-    its commit, has left nothing behind. After a commit was sent, nobody knows: no second time.
+    its commit, has left nothing behind. After a commit was sent, nobody knows: not again.
     """
     g.commits_before = commits = commits_begun()
-    try:
-        return _answer(app)
-    except SQLAlchemyError as error:
-        fault = fault_of(error)
-        again = fault in (Fault.REFUSED, Fault.LOST) and commits_begun() == commits
-        if not again or not _rewound():
-            raise
-        log.info("view_repeated", reason=fault.value if fault else None)
+    for _ in range(_TIMES_MORE):
+        try:
+            return _answer(app)
+        except SQLAlchemyError as error:
+            fault = fault_of(error)
+            again = fault in (Fault.REFUSED, Fault.LOST) and commits_begun() == commits
+            if not again or not _rewound():
+                raise
+            log.info("view_repeated", reason=fault.value if fault else None)
     return _answer(app)
 
 
@@ -59,8 +62,11 @@ def _answer(app: Flask) -> Any:
 
     if request.method in SAFE_METHODS:
         return kept_answer(app, view)
-    key = idempotency_key()
-    return view() if key is None else answered_once(app, key, view)
+    condition, key = condition_of(app), idempotency_key()
+    view = with_new_etag(app, view)
+    if key is not None:
+        return answered_once(app, key, view, condition.check if condition else None)
+    return view() if condition is None else answer_if(app, view, condition)
 
 
 def _rewound() -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Response
+from flask import Response, request
 
 
 def finish_headers(response: Response) -> Response:
@@ -10,7 +10,7 @@ def finish_headers(response: Response) -> Response:
     headers = response.headers
     headers.setdefault("X-Content-Type-Options", "nosniff")
     if "Cache-Control" not in headers:
-        if "ETag" in headers:
+        if "ETag" in headers and request.method in ("GET", "HEAD"):
             headers["Cache-Control"] = "private, no-cache"
             response.vary.add("Authorization")
         else:

@@ -25,7 +25,13 @@ from trellis.db.base import db
 from trellis.db.clock import database_now
 from trellis.db.reads import fetch_one, fetch_value
 from trellis.db.secret import cipher
-from trellis.errors import BadRequest, DomainError, IdempotencyKeyReused, RequestInFlight
+from trellis.errors import (
+    BadRequest,
+    DomainError,
+    IdempotencyKeyReused,
+    PreconditionFailed,
+    RequestInFlight,
+)
 from trellis.unit_of_work import Collection, collection
 from trellis_statements.compiled import Compiled
 
@@ -70,18 +76,27 @@ def idempotency_key() -> str | None:
     return key
 
 
-def answered_once(app: Flask, key: str, view: Callable[[], Any]) -> Response:
+def answered_once(
+    app: Flask, key: str, view: Callable[[], Any], check: Callable[[], None] | None = None
+) -> Response:
     """The answer of the first request with this key from this caller to this operation.
 
-    Raises `RequestInFlight` and `IdempotencyKeyReused`.
+    `check` is called before anything is written, in a transaction that sees one state of the
+    database. Raises `RequestInFlight` and `IdempotencyKeyReused`.
     """
     row_id, fingerprint = _row_id(key), _fingerprint(key)
     if (stored := _stored(row_id, fingerprint, key)) is not None:
         return stored
+
+    def begun() -> None:
+        _claim(row_id)
+        if check is not None:
+            check()
+
     with _under_way(row_id):
         try:
-            with collection(lambda: _claim(row_id)) as uow:
-                response = _answer(app, uow, view)
+            with collection(begun, isolated=check is not None) as uow:
+                response = answer_in_unit(app, uow, view)
                 if uow.has_begun or response.status_code < 400:
                     _store(uow, row_id, fingerprint, key, response)
                 return response
@@ -100,9 +115,12 @@ def answer_to_who_left() -> Response | None:
     return None if key is None else _stored(_left_id(key), _fingerprint(key), key)
 
 
-def _answer(app: Flask, uow: Collection, view: Callable[[], Any]) -> Response:
+def answer_in_unit(app: Flask, uow: Collection, view: Callable[[], Any]) -> Response:
+    """What the view answers; a refusal leaves standing what was written before it."""
     try:
         response = app.make_response(view())
+    except PreconditionFailed:
+        raise
     except (DomainError, HTTPException) as refusal:
         if not uow.has_begun:
             raise  # nothing is written that would have to be remembered

@@ -40,6 +40,7 @@ CORE_ERRORS: tuple[type[DomainError], ...] = (
     errors.RequestInFlight,
     errors.ResyncRequired,
     errors.PreconditionFailed,
+    errors.PreconditionRequired,
     errors.ContentTooLarge,
     errors.UnsupportedMediaType,
     errors.RangeNotSatisfiable,

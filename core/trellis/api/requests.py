@@ -51,17 +51,28 @@ def check_request() -> None:
     route = request.url_rule
     if route is None:
         return
-    method = "GET" if request.method == "HEAD" else request.method
-    _check_size(
-        cast(
-            "Limit | None",
-            declared(current_app.view_functions[route.endpoint], method, "body_limit"),
-        )
-    )
-    operation = current_app.extensions[EXTENSION].operations.get((route.endpoint, method))
+    view = current_app.view_functions[route.endpoint]
+    _check_size(cast("Limit | None", declared(view, _method(), "body_limit")))
+    operation = _operation()
     if operation is not None:
         _check_content_type(operation)
         _check_query(operation)
+
+
+def is_ours() -> bool:
+    """Whether the rules of the house hold for this request, and not those of an open protocol."""
+    operation = _operation()
+    return operation is not None and operation.query is not None
+
+
+def _operation() -> Operation | None:
+    operations: dict[tuple[str | None, str], Operation]
+    operations = current_app.extensions[EXTENSION].operations
+    return operations.get((request.endpoint, _method()))
+
+
+def _method() -> str:
+    return "GET" if request.method == "HEAD" else request.method
 
 
 def _check_size(limit: Limit | None) -> None:
@@ -79,7 +90,8 @@ def _check_content_type(operation: Operation) -> None:
         return
     if request.mimetype not in operation.content_types:
         accepted = ", ".join(operation.content_types)
-        raise UnsupportedMediaType(f"Send {accepted}.", headers={"Accept": accepted})
+        header = "Accept-Patch" if request.method == "PATCH" else "Accept"
+        raise UnsupportedMediaType(f"Send {accepted}.", headers={header: accepted})
 
 
 def _check_query(operation: Operation) -> None:

@@ -25,10 +25,17 @@ def begun_transaction() -> Transaction | None:
 
 
 class Transaction:
-    """Begun when it is made; nothing stays that is not committed. ``lazy`` need not wait."""
+    """Begun when it is made; nothing stays that is not committed. ``lazy`` need not wait.
 
-    def __init__(self, *, lazy: bool = False) -> None:
-        self.connection = db.engine.connect().execution_options(**(LAZY_UNIT if lazy else UNIT))
+    An ``isolated`` one sees one state of the database, and is refused (SQLSTATE 40001) when it
+    writes to a row that another one has changed since. On SQLite all are so: they take turns.
+    """
+
+    def __init__(self, *, lazy: bool = False, isolated: bool = False) -> None:
+        options: dict[str, Any] = LAZY_UNIT if lazy else UNIT
+        if isolated and db.engine.dialect.name == "postgresql":
+            options = {**options, "isolation_level": "REPEATABLE READ"}
+        self.connection = db.engine.connect().execution_options(**options)
         self._session: Session | None = None
         try:
             self._root = self.connection.begin()

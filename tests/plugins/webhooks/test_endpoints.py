@@ -38,6 +38,10 @@ SHOWN = frozenset(
 )
 
 
+def patching(who: dict[str, str]) -> dict[str, str]:
+    return {**who, "Content-Type": "application/merge-patch+json"}
+
+
 def test_an_endpoint_is_made_seen_changed_and_removed(check: Any, as_operator: Any) -> None:
     who = as_operator("webhooks.manage")
     made = check(
@@ -58,9 +62,13 @@ def test_an_endpoint_is_made_seen_changed_and_removed(check: Any, as_operator: A
     check(Scenario("GET", ENDPOINTS, 200, who, has={"items": [made]}, lacks=(secret[6:],)))
     changes = {"events": ["*"], "description": "Warehouse", "enabled": False}
     expected = {**made, **changes, "disabled_reason": "operator"}
-    check(Scenario("PATCH", one, 200, who, json=changes, has=expected))
-    check(Scenario("PATCH", one, 200, who, json={}, has=expected))
-    check(Scenario("PATCH", one, 200, who, json={"enabled": True}, has={"disabled_reason": None}))
+    check(Scenario("PATCH", one, 200, patching(who), json=changes, has=expected))
+    check(Scenario("PATCH", one, 200, patching(who), json={}, has=expected))
+    check(
+        Scenario(
+            "PATCH", one, 200, patching(who), json={"enabled": True}, has={"disabled_reason": None}
+        )
+    )
     check(Scenario("DELETE", one, 204, who))
     for method in ("GET", "DELETE"):
         check(Scenario(method, one, 404, who, code="core.not_found"))
@@ -89,7 +97,8 @@ def test_only_who_may_manage_webhooks_gets_anywhere(
         check(Scenario(method, path, 403, who, code="core.forbidden"))
     if NOBODY in path:
         body: Any = {} if method in ("PATCH", "POST") else None
-        check(Scenario(method, path, 404, as_operator("webhooks.manage"), json=body))
+        who = as_operator("webhooks.manage")
+        check(Scenario(method, path, 404, patching(who) if method == "PATCH" else who, json=body))
 
 
 @pytest.mark.parametrize(
@@ -136,7 +145,11 @@ def test_b18_a_private_address_is_refused_at_once(
     who = as_operator("webhooks.manage")
     check(Scenario("POST", ENDPOINTS, 422, who, json=body, code="core.invalid_input"))
     made = check(Scenario("POST", ENDPOINTS, 201, who, json=NEW)).get_json()
-    check(Scenario("PATCH", f"{ENDPOINTS}/{made['id']}", 422, who, json={"url": body["url"]}))
+    check(
+        Scenario(
+            "PATCH", f"{ENDPOINTS}/{made['id']}", 422, patching(who), json={"url": body["url"]}
+        )
+    )
 
 
 @pytest.mark.parametrize(
@@ -172,7 +185,7 @@ def test_patterns_that_mean_nothing_now_are_told(check: Any, as_operator: Any) -
     made = check(Scenario("POST", ENDPOINTS, 201, who, json=new, has=told)).get_json()
     one = f"{ENDPOINTS}/{made['id']}"
     check(Scenario("GET", one, 200, who, has=told))
-    check(Scenario("PATCH", one, 200, who, json={"events": ["*"]}, has={"unmatched": []}))
+    check(Scenario("PATCH", one, 200, patching(who), json={"events": ["*"]}, has={"unmatched": []}))
 
 
 def test_there_are_only_so_many(
