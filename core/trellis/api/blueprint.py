@@ -13,7 +13,7 @@ from marshmallow import Schema
 
 from trellis.api.access import access
 from trellis.api.arguments import ArgumentsParser
-from trellis.api.conditional import unless_held
+from trellis.api.conditional import tagged
 from trellis.api.declarations import V, View, declare, declared, stated
 from trellis.api.documentation import (
     arguments_in,
@@ -129,7 +129,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
                     return returned
                 response = JSONResponse(encoder.encode(body))
                 set_status_and_headers_in_response(response, status or status_code, headers)
-                return unless_held(response)
+                return tagged(response)
 
             facts = {"etag": True, "sparse": sparse, "shows": type(schema)}
             return cast("V", documented(declare(encoded, **facts)))

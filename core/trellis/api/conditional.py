@@ -6,15 +6,14 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from urllib.parse import quote
 
-from flask import Response, g, request
-from werkzeug.datastructures import ETags
+from flask import Response, request
 from werkzeug.http import quote_etag
 
 from trellis.errors import PreconditionFailed, RangeNotSatisfiable
+from trellis_http.coding import names
 
 Opener = Callable[[int, int], Iterator[bytes]]
 
@@ -72,32 +71,14 @@ def blob_response(
     return response
 
 
-@contextmanager
-def whole() -> Iterator[None]:
-    """Within the block answers come whole, whatever the client holds."""
-    g.whole = True
-    try:
-        yield
-    finally:
-        g.whole = False
-
-
-def unless_held(response: Response) -> Response:
-    """Give what GET is answered with its ETag, and 304 in its place to whoever holds it already.
-
-    What may be stored nowhere gets none.
-    """
+def tagged(response: Response) -> Response:
+    """Give what GET is answered with its ETag. What may be stored nowhere gets none."""
     if (
         request.method in ("GET", "HEAD")
         and response.status_code == 200
         and not response.cache_control.no_store
     ):
-        etag = etag_of(response)
-        response.headers["ETag"] = quote_etag(etag)
-        if not g.get("whole") and _is_unchanged(etag, None):
-            response.status_code = 304
-            response.set_data(b"")
-            del response.headers["Content-Type"], response.headers["Content-Length"]
+        response.headers["ETag"] = quote_etag(etag_of(response))
     return response
 
 
@@ -105,11 +86,6 @@ def etag_of(response: Response) -> str:
     """The ETag that the answer has, or else of its content; without quotes."""
     stated = response.get_etag()[0]
     return stated or hashlib.blake2b(response.get_data(), digest_size=16).hexdigest()
-
-
-def names(tags: ETags, etag: str) -> bool:
-    """Whether a header names this very content: a weak tag never does."""
-    return tags.contains(etag)
 
 
 def _precondition_fails(etag: str, last_modified: datetime | None) -> bool:

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from flask import Flask
-from werkzeug.http import parse_etags
 
 from trellis.api.access import Public, caller_key, permits
 from trellis.api.kept import Answer, answer_key, target_of
 from trellis.cache.shared import SharedCache, current_cache
 from trellis.contracts import Principal
 from trellis.observe.request import identifier_of, note
+from trellis_http.coding import held, unchanged
 
 _SAFE = frozenset({"GET", "HEAD"})
 _NO_BODY = (None, "", "0")
@@ -65,12 +65,13 @@ class Front:
         self, answer: Answer, environ: Environ, start_response: Any, began: float
     ) -> Iterable[bytes]:
         identifier = identifier_of(environ.get("HTTP_X_REQUEST_ID", ""))
-        status, body = "200 OK", answer.body
-        headers = [*answer.headers, ("X-Request-Id", identifier)]
-        held = environ.get("HTTP_IF_NONE_MATCH")
-        if held is not None and _holds(held, answer.etag):
+        forms = answer.forms(environ.get("HTTP_ACCEPT_ENCODING", ""))
+        status, body = "200 OK", forms[0].body
+        headers = [*forms[0].headers, ("X-Request-Id", identifier)]
+        sent = environ.get("HTTP_IF_NONE_MATCH")
+        if sent and (etag := held(sent, [form.etag for form in forms if form.etag])):
             status, body = "304 NOT MODIFIED", b""
-            headers = [one for one in headers if one[0] not in ("Content-Type", "Content-Length")]
+            headers = unchanged(headers, etag)
         start_response(status, headers)
         answer.reads.inc()
         method = environ["REQUEST_METHOD"]
@@ -79,8 +80,3 @@ class Front:
         told = {"request_id": identifier, "plugin": answer.scope}
         note({}, method, answer.route, code, seconds, fields=told)
         return [] if method == "HEAD" or not body else [body]
-
-
-def _holds(held: str, etag: str) -> bool:
-    """RFC 9110, section 13.1.2."""
-    return held == etag or parse_etags(held).contains_weak(etag.strip('"'))

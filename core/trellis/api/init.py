@@ -10,7 +10,7 @@ from trellis.api.access import enforce_access
 from trellis.api.blueprint import Blueprint
 from trellis.api.docs_page import docs_page
 from trellis.api.execution import install_execution
-from trellis.api.headers import finish_headers
+from trellis.api.headers import finish_headers, send_form
 from trellis.api.json_provider import StrictJSON
 from trellis.api.openapi import Api, ApiFault, serve_document
 from trellis.api.problems import install_problems
@@ -33,6 +33,7 @@ def init_api(
     install_execution(app)
     app.before_request(enforce_access)
     app.before_request(check_request)
+    app.after_request(send_form)  # after the one below: Flask goes through them backwards
     app.after_request(finish_headers)
     api = Api(app, public_url=public_url, version=version)
     for plugin, blueprint in blueprints:

@@ -10,9 +10,9 @@ from typing import Any, cast
 
 from flask import Flask, Response, current_app, g, request
 from prometheus_client import Counter
+from werkzeug.datastructures import Headers
 
 from trellis.api.access import Public, Rule, access_rule
-from trellis.api.conditional import unless_held, whole
 from trellis.api.declarations import V, declare, declared
 from trellis.api.headers import finish_headers
 from trellis.cache import current_cache
@@ -20,6 +20,7 @@ from trellis.cache.function import key_of, own, owner
 from trellis.cache.shared import READS
 from trellis.contracts import Principal
 from trellis_cache.backend import LONGEST_SECONDS
+from trellis_http.coding import describe_packed, may_be_packed, pack, takes_gzip
 
 _ENTRY_BYTES = 1500
 
@@ -35,18 +36,33 @@ class Keeping:
 
 
 @dataclass(frozen=True, slots=True)
+class Form:
+    """One of the forms in which the same is sent. `etag` is as it stands in its header."""
+
+    headers: list[tuple[str, str]]
+    body: bytes
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """A 200 with everything but what belongs to one request; its rule holds each time."""
 
     scope: str
     route: str
     rule: Rule
-    headers: list[tuple[str, str]]
-    body: bytes
-    etag: str
-    """As it stands in its header."""
+    plain: Form
+    packed: Form | None
+    """With gzip, where that makes it smaller."""
     reads: Counter
     """Counts how often it is given."""
+
+    def forms(self, accept_encoding: str) -> list[Form]:
+        """The forms that there are, the one to be sent first."""
+        if self.packed is None:
+            return [self.plain]
+        forms = [self.packed, self.plain]
+        return forms if takes_gzip(accept_encoding) else forms[::-1]
 
 
 def cached_response(
@@ -102,8 +118,7 @@ def kept_answer(app: Flask, view: Callable[[], Any]) -> Any:
     target = target_of(request.environ)
 
     def compute() -> Any:
-        with whole():
-            response = current_app.make_response(view())
+        response = current_app.make_response(view())
         if not _may_be_kept(response):
             raise _NotKept(response)
         if isinstance(rule, Public):
@@ -116,22 +131,25 @@ def kept_answer(app: Flask, view: Callable[[], Any]) -> Any:
     try:
         kept = cache.second(scope, key, tags, keeping.seconds, compute, keeping.stale)
     except _NotKept as found:
-        return unless_held(found.response)
+        return found.response
     pairs, text = json.loads(kept.encoded)
-    headers = [(str(name), str(value)) for name, value in pairs]
-    response = Response(text, headers=headers)
-    answer = Answer(
-        scope,
-        route.rule,
-        rule,
-        headers,
-        text.encode(),
-        response.headers.get("ETag", ""),
-        READS.labels(scope, "local"),
-    )
-    size = len(answer.body) + _ENTRY_BYTES
+    headers = Headers((str(name), str(value)) for name, value in pairs)
+    plain, packed = _forms(headers, text.encode())
+    answer = Answer(scope, route.rule, rule, plain, packed, READS.labels(scope, "local"))
+    size = len(plain.body) + (len(packed.body) if packed else 0) + _ENTRY_BYTES
     cache.remember(scope, answer_key(depends_on, target), answer, size, tags, kept)
-    return unless_held(response)
+    g.packed = packed.body if packed else None
+    return Response(text, headers=headers)
+
+
+def _forms(headers: Headers, body: bytes) -> tuple[Form, Form | None]:
+    if not may_be_packed(headers, len(body)):
+        return Form(list(headers), body, headers.get("ETag", "")), None
+    headers["Vary"] = ", ".join([*headers.getlist("Vary"), "Accept-Encoding"])
+    plain = Form(list(headers), body, headers.get("ETag", ""))
+    packed, of_packed = pack(body), headers.copy()
+    describe_packed(of_packed, len(packed))
+    return plain, Form(list(of_packed), packed, of_packed.get("ETag", ""))
 
 
 class _NotKept(Exception):

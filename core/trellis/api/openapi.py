@@ -14,7 +14,7 @@ from typing import Any
 import flask_smorest
 from apispec.ext.marshmallow import MarshmallowPlugin
 from apispec.ext.marshmallow.common import make_schema_key, resolve_schema_instance
-from flask import Flask, current_app, request
+from flask import Flask, current_app, g
 from werkzeug import Response
 
 from trellis.api.access import access
@@ -32,6 +32,7 @@ from trellis.api.problems import CORE_ERRORS, MEDIA_TYPE
 from trellis.api.requests import EXTENSION, Operation
 from trellis.api.schemas import ProblemSchema
 from trellis.errors import DomainError, InternalError
+from trellis_http.coding import pack
 
 _ABOUT = """\
 Send the access token as `Authorization: Bearer …`. Errors are problem documents (RFC 9457);
@@ -163,6 +164,11 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
         body = json.dumps(self.document(), separators=(",", ":")).encode()
         return body, hashlib.sha256(body).hexdigest()[:32]
 
+    @cached_property
+    def packed(self) -> bytes:
+        """The same with gzip."""
+        return pack(self.rendered[0])
+
     def _schema_name(self, schema: Any) -> str:
         instance = resolve_schema_instance(schema)
         kind = type(instance)
@@ -220,4 +226,5 @@ def serve_document() -> Response:
     response = Response(body, content_type="application/json")
     response.set_etag(etag)
     response.headers["Cache-Control"] = "no-cache"
-    return response.make_conditional(request)
+    g.packed = api.packed
+    return response

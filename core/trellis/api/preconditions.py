@@ -10,12 +10,13 @@ from flask import Flask, Response, current_app, request
 from werkzeug.datastructures import ETags
 from werkzeug.http import quote_etag
 
-from trellis.api.conditional import etag_of, names
+from trellis.api.conditional import etag_of
 from trellis.api.declarations import View, declared
 from trellis.api.idempotency import answer_in_unit
 from trellis.api.requests import is_ours
 from trellis.errors import PreconditionFailed, PreconditionRequired
 from trellis.unit_of_work import collection
+from trellis_http.coding import names
 
 HEADER = "If-Match"
 
