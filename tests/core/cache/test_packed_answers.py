@@ -9,7 +9,6 @@ from tests.core.cache.conftest import Node
 from tests.core.cache.test_front import INBOX, Person, get, get_before_flask, without_ids
 
 from trellis.api import headers as sending
-from trellis.api import kept
 from trellis_notifications import factories as notifications
 
 TAKES = {"Accept-Encoding": "gzip, br"}
