@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from functools import wraps
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from trellis.api.documentation import (
     body_arguments,
     document_access,
     document_blob,
+    document_deprecation,
     document_errors,
     document_etag,
     document_fields,
@@ -38,6 +40,7 @@ from trellis.api.schemas import PageArguments
 from trellis.api.sparse import FIELDS, SparseEncoder
 from trellis.errors import DomainError
 from trellis.paging import Page
+from trellis_http.deprecation import Deprecation
 from trellis_schemas.answers import Encoder, obstacle
 from trellis_schemas.merge_patch import MEDIA_TYPE as MERGE_PATCH
 from trellis_schemas.merge_patch import patch_schema
@@ -155,6 +158,17 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         """Read a merge patch (RFC 7396) to what `schema` makes: the view gets what it changes."""
         return self.arguments(patch_schema(schema), content_type=MERGE_PATCH)
 
+    def deprecated(
+        self, since: date, *, sunset: date | None = None, link: str | None = None
+    ) -> Callable[[V], V]:
+        """Say with each answer that there is something better; `link` leads to it."""
+        deprecation = Deprecation(since, sunset, link)
+
+        def decorator(view: V) -> V:
+            return declare(view, deprecation=deprecation)
+
+        return decorator
+
     def errors(self, *possible: type[DomainError]) -> Callable[[V], V]:
         """State the domain errors of a view, besides those that its other decorators bring."""
 
@@ -200,10 +214,14 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
             doc["view"] = obj
             doc["operation_id"] = operation_id(self.plugin, obj, method, alone=len(docs) == 1)
             self.operations[f"{self.name}.{endpoint}", method.upper()] = self._operation(
-                doc, sparse=method.upper() == "GET" and declared(obj, "GET", "sparse")
+                doc,
+                declared(obj, method, "deprecation"),
+                sparse=method.upper() == "GET" and declared(obj, "GET", "sparse"),
             )
 
-    def _operation(self, doc: dict[str, Any], *, sparse: bool) -> Operation:
+    def _operation(
+        self, doc: dict[str, Any], deprecation: Deprecation | None, *, sparse: bool
+    ) -> Operation:
         content_types = tuple(
             body.get("content_type") or self.DEFAULT_LOCATION_CONTENT_TYPE_MAPPING[body["in"]]
             for body in body_arguments(doc)
@@ -213,7 +231,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
             *((one["in"], one["schema"]) for one in doc.get("arguments", {}).get("parameters", [])),
             *((str(status), one.get("schema")) for status in answers for one in answers[status]),
         )
-        known = doc["operation_id"], schemas, content_types
+        known = doc["operation_id"], schemas, content_types, deprecation
         if not self.is_ours:
             return Operation(*known)
         query = frozenset(
@@ -245,6 +263,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         view: View = doc_info["view"]
         doc["operationId"] = doc_info["operation_id"]
         text = doc_info["docstring"]
+        document_deprecation(doc, text, declared(view, method, "deprecation"))
         if sentence := document_access(doc, view, method.upper()):
             text["description"] = "\n\n".join(filter(None, [text.get("description"), sentence]))
         if content_type := declared(view, method.upper(), "blob"):

@@ -18,6 +18,7 @@ from trellis.api.preconditions import Guard
 from trellis.api.problems import CORE_ERRORS, MEDIA_TYPE, problem_type
 from trellis.api.sparse import FIELDS
 from trellis.errors import DomainError, FieldError
+from trellis_http.deprecation import Deprecation
 
 SECURITY_SCHEME = "bearer"
 
@@ -191,6 +192,18 @@ def document_parameters(operation: Mapping[str, Any]) -> None:
             schema["type"] = types[0] if len(types) == 1 else types
         if "enum" in schema:
             schema["enum"] = [value for value in schema["enum"] if value is not None]
+
+
+def document_deprecation(
+    operation: dict[str, Any], text: dict[str, str], deprecation: Deprecation | None
+) -> None:
+    """Write that there is something better, and until when this is there."""
+    if deprecation is not None:
+        operation["deprecated"] = True
+        if deprecation.sunset:
+            operation["x-sunset"] = str(deprecation.sunset)
+        told = [text.get("description"), deprecation.sentence()]
+        text["description"] = "\n\n".join(filter(None, told))
 
 
 def document_idempotency(operation: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Response, g, request
 from werkzeug.datastructures import Headers
 
+from trellis.api.requests import deprecation_headers
 from trellis_http.coding import (
     describe_packed,
     held,
@@ -26,6 +27,8 @@ def finish_headers(response: Response) -> Response:
             response.vary.add("Authorization")
         else:
             headers["Cache-Control"] = "no-store"
+    if "Deprecation" not in headers:  # what is kept has it already
+        headers.extend(deprecation_headers())
     if response.status_code == 204:
         headers.pop("Content-Type", None)
     return response

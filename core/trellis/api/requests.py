@@ -16,6 +16,7 @@ from trellis.errors import (
     InvalidInput,
     UnsupportedMediaType,
 )
+from trellis_http.deprecation import Deprecation
 
 Limit = Callable[[], int]
 
@@ -32,6 +33,7 @@ class Operation:
     operation_id: str
     schemas: tuple[tuple[str, Any], ...]
     content_types: tuple[str, ...] = ()
+    deprecation: Deprecation | None = None
     query: frozenset[str] | None = None
 
 
@@ -63,6 +65,14 @@ def is_ours() -> bool:
     """Whether the rules of the house hold for this request, and not those of an open protocol."""
     operation = _operation()
     return operation is not None and operation.query is not None
+
+
+def deprecation_headers() -> list[tuple[str, str]]:
+    """What each answer of a deprecated operation says."""
+    operation = _operation()
+    if operation is None or operation.deprecation is None:
+        return []
+    return operation.deprecation.headers(f"{current_app.extensions[EXTENSION].public_url}/docs")
 
 
 def _operation() -> Operation | None:

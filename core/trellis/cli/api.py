@@ -14,13 +14,16 @@ def api() -> None:
 
 @api.command()
 def report() -> None:
-    """Show which input and answers compiled code deals with, and where marshmallow does and why."""
+    """Show what is compiled, where marshmallow works and why, and what is deprecated."""
     from trellis.api.requests import EXTENSION
     from trellis.app import create_app
 
     operations = create_app().extensions[EXTENSION].operations.values()
     for operation in sorted(operations, key=lambda one: one.operation_id):
         click.echo(operation.operation_id)
+        if (deprecation := operation.deprecation) is not None:
+            over = " Its sunset has passed: remove it." if deprecation.is_over() else ""
+            click.echo(f"  {deprecation.sentence()}{over}")
         for part, schema in operation.schemas:
             told = _told(part, schema)
             click.echo(f"  {part:<8} {told[0]}")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
+from datetime import date
 
 import pytest
 from tests.core.cache.conftest import Node
 from tests.core.cache.test_front import INBOX, Person, get, get_before_flask, without_ids
 
 from trellis.api import headers as sending
+from trellis_http.deprecation import Deprecation
 from trellis_notifications import factories as notifications
 
 TAKES = {"Accept-Encoding": "gzip, br"}
@@ -39,3 +42,23 @@ def test_both_ways_answer_the_same_in_either_form(
                 assert (unchanged.status_code, unchanged.data) == (304, b"")
                 assert without_ids(unchanged) == without_ids(get(node, INBOX, again))
                 assert unchanged.headers["ETag"] == held.headers["ETag"]
+
+
+def test_e06_what_is_kept_says_that_it_is_deprecated(
+    nodes: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _ = nodes
+    ada = Person(one, 3)
+    operations = one.app.extensions["trellis.api"].operations
+    [key] = [
+        key for key, one in operations.items() if one.operation_id == "notifications_list_messages"
+    ]
+    old = Deprecation(date(2026, 11, 1), date(2027, 5, 1))
+    monkeypatch.setitem(operations, key, replace(operations[key], deprecation=old))
+    by_view = get(one, INBOX, ada.headers)
+    assert by_view.headers["Deprecation"] == "@1793491200"
+    assert len(by_view.headers.getlist("Link")) == 1
+    before = get_before_flask(one, INBOX, ada.headers)
+    assert without_ids(before) == without_ids(by_view)
+    unchanged = {**ada.headers, "If-None-Match": by_view.headers["ETag"]}
+    assert "Sunset" in get_before_flask(one, INBOX, unchanged).headers
