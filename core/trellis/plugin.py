@@ -90,6 +90,11 @@ class Plugin:
     """Event type with version (``"media.asset_ready/1"``) to a function of ``listeners``."""
     follows: ClassVar[str | None] = None
     """A task of the plugin, without arguments, that runs whenever the feed has grown."""
+    public_tags: ClassVar[tuple[str, ...]] = ()
+    """Kinds of cache tags, ``"media.asset"`` of ``media.asset:<id>``, that a CDN may know.
+
+    Public answers that carry no others may be kept there until one of them is invalidated.
+    """
     personal_data: ClassVar[PersonalData | None] = None
     mounts: ClassVar[tuple[str, ...]] = ()
     """Root paths outside ``/v1/<name>`` that an open protocol prescribes."""

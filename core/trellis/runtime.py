@@ -72,6 +72,8 @@ class Runtime:
     schedules: list[Every | Cron] = field(default_factory=list)
     commands: dict[str, click.Command] = field(default_factory=dict)
     personal_data: dict[str, PersonalDataRooms] = field(default_factory=dict)
+    public_tags: set[str] = field(default_factory=set)
+    """Kinds of cache tags that caches in front of us may know."""
 
 
 def runtime() -> Runtime:

@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from trellis.cache import current_cache
+from trellis.cache.in_front import known_in_front
 from trellis.db.transaction import Transaction, current_transaction
 from trellis.entries import append
 from trellis.errors import CommittedRefusal
@@ -35,6 +36,8 @@ log = structlog.get_logger(__name__)
 
 _current: ContextVar[UnitOfWork | None] = ContextVar("trellis_unit_of_work", default=None)
 _commits: ContextVar[int] = ContextVar("trellis_commits", default=0)
+# Once more for what was answered before the commit, and reached the cache in front after the first.
+_PURGE_SECONDS = (0.0, 10.0)
 _BROKEN = "a part of this unit of work failed, so it cannot commit"
 
 __all__ = ["UnitOfWork", "unit_of_work"]
@@ -143,6 +146,8 @@ class UnitOfWork:
     def _commit(self) -> None:
         if self._broken:
             raise RuntimeError(_BROKEN)
+        for delay in _PURGE_SECONDS if (purged := known_in_front(dict(self._stale))) else ():
+            self._work.append(OutboxRecord.of("core.purge_tags", {"tags": purged}, delay))
         if self._stale:
             self._outdated = record_of([digest_of(tag) for tag in dict(self._stale)])
         told = [*self._events, self._outdated] if self._outdated is not None else self._events

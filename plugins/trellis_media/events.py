@@ -58,6 +58,15 @@ class AssetFailed(_AssetEvent):
 
 
 @dataclass(frozen=True)
+class AssetShown(_AssetEvent):
+    """Everybody may see a picture from now on, or its owner alone again."""
+
+    operation = "updated"
+
+    visibility: str
+
+
+@dataclass(frozen=True)
 class AssetDeleted(_AssetEvent):
     """Its owner deleted it."""
 

@@ -13,6 +13,8 @@ from trellis.db import Model
 
 PROCESSING = text("state = 'processing'")
 State = Literal["processing", "ready", "failed"]
+Visibility = Literal["private", "public"]
+VISIBILITIES: tuple[Visibility, ...] = ("private", "public")
 
 
 class Asset(Model):
@@ -28,6 +30,7 @@ class Asset(Model):
     owner_id: Mapped[UUID]
     state: Mapped[State] = mapped_column(String(10))
     failure: Mapped[str | None] = mapped_column(String(20))
+    visibility: Mapped[Visibility] = mapped_column(String(10), server_default="private")
     content_type: Mapped[str] = mapped_column(String(40))
     filename: Mapped[str] = mapped_column(String(200))
     size: Mapped[int] = mapped_column(BigInteger)

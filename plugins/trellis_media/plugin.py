@@ -18,8 +18,10 @@ class MediaPlugin(Plugin):
         "events:AssetUploaded",
         "events:AssetReady",
         "events:AssetFailed",
+        "events:AssetShown",
         "events:AssetDeleted",
     )
+    public_tags = ("media.asset",)
     personal_data = PersonalData(export="services:export_user", erase="services:erase_user")
     schedules = (
         Every(task="media.sweep_orphans", hours=1),

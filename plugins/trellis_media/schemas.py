@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask_smorest.fields import Upload
 from marshmallow import fields, validate
 
 from trellis.api import Schema
+from trellis_media.models import VISIBILITIES
 
 
 class UploadSchema(Schema):
@@ -17,6 +20,29 @@ class UploadSchema(Schema):
             "description": "A JPEG, PNG, WebP or GIF picture. Its content decides, not its name."
         },
     )
+
+
+def _visibility(**options: Any) -> fields.String:
+    return fields.String(
+        validate=validate.OneOf(VISIBILITIES),
+        metadata={
+            "description": "`public` addresses need no sign-in, and may be kept by a CDN.",
+            "example": "private",
+        },
+        **options,
+    )
+
+
+class PlacementSchema(Schema):
+    """How a new picture is kept."""
+
+    visibility = _visibility(load_default="private")
+
+
+class ChangedAssetSchema(Schema):
+    """What can be changed of a picture."""
+
+    visibility = _visibility(required=True)
 
 
 class RenditionSchema(Schema):
@@ -63,6 +89,7 @@ class AssetSchema(Schema):
         required=True,
         metadata={"description": "As the app called it.", "example": "dandelions.jpg"},
     )
+    visibility = _visibility(required=True)
     size = fields.Integer(
         required=True, metadata={"description": "Of the original, in bytes.", "example": 235941}
     )

@@ -139,7 +139,7 @@ def test_the_page_of_ports_names_every_port() -> None:
 
 def test_every_attribute_of_the_contract_has_its_page() -> None:
     attributes = [name for name in Plugin.__annotations__ if not name.startswith("_")] + ["setup"]
-    assert len(attributes) == 15
+    assert len(attributes) == 16
     for attribute in attributes:
         page = DOCS / f"plugins/{attribute.replace('_', '-')}.md"
         assert page.read_text().startswith(f"# `{attribute}`\n"), attribute

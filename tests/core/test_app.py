@@ -39,6 +39,7 @@ PUBLIC = {
     "GET /local/static/<path:filename>",
     "GET /metrics",
     "GET /v1/erasures/<uuid:erasure_id>",
+    "GET /v1/media/public/<uuid:asset_id>/<name>",
     "GET /v1/openapi.json",
     "POST /v1/auth/accounts",
     "POST /v1/auth/accounts/verification",

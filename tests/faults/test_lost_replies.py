@@ -38,6 +38,7 @@ OF_A_PHONE = {
     "DELETE /v1/auth/sessions/current",
     "DELETE /v1/auth/sessions",
     "DELETE /v1/auth/account",
+    "PATCH /v1/media/assets/{}",
     "DELETE /v1/media/assets/{}",
     "DELETE /v1/notifications/devices/{}",
 }
@@ -128,7 +129,11 @@ def test_f18_what_ends_something_is_done_once(site: Installation, phone: Patient
 
     asset_id = phone.send_picture(picture(1))
     phone.until_ready(asset_id)
-    assert twice(phone, "DELETE", f"/v1/media/assets/{asset_id}").status_code == 204
+    asset = f"/v1/media/assets/{asset_id}"
+    kind = {"Content-Type": "application/merge-patch+json"}
+    shown = twice(phone, "PATCH", asset, headers=kind, json={"visibility": "public"})
+    assert shown.json()["visibility"] == "public"
+    assert twice(phone, "DELETE", asset).status_code == 204
     device = f"/v1/notifications/devices/{phone.installation_id}"
     assert twice(phone, "DELETE", device).status_code == 204
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import socket
@@ -47,6 +48,11 @@ http {
     %s
 }
 """
+_CACHE = """
+    proxy_cache_path cache keys_zone=shared:1m;
+    proxy_cache shared;
+    add_header X-Cache $upstream_cache_status always;
+"""
 
 needed = pytest.mark.skipif(not shutil.which("nginx"), reason="there is no nginx on this machine")
 
@@ -54,7 +60,8 @@ needed = pytest.mark.skipif(not shutil.which("nginx"), reason="there is no nginx
 class Nginx:
     """As a context manager it runs for the block, in the thread that began it.
 
-    ``webs`` and ``streams`` are ports of this machine.
+    ``webs`` and ``streams`` are ports of this machine. One that ``keeps`` is a shared cache
+    (RFC 9111), which says `X-Cache: HIT` of what it has kept.
     """
 
     def __init__(
@@ -64,6 +71,7 @@ class Nginx:
         streams: Sequence[int],
         *,
         below: bool = False,
+        keeps: bool = False,
     ) -> None:
         self.directory = directory
         self.port = free_port()
@@ -76,6 +84,10 @@ class Nginx:
         for file in (directory / "trellis").glob("*.conf"):
             file.write_text(re.sub(r"listen 80;", f"listen {self.port};", file.read_text()))
         config = _CONFIG % (_BELOW.replace("80", str(self.port)) if below else _ROOT)
+        if keeps:
+            config = config.replace("http {", f"http {{{_CACHE}")
+            if os.getuid() == 0:  # or its workers could not write where the test may
+                config = f"user root;{config}"
         (directory / "nginx.conf").write_text(config)
 
     def __enter__(self) -> Self:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from urllib.parse import quote
 
 from flask import Response, request
 from werkzeug.http import quote_etag
 
+from trellis.cache.in_front import surrogate_headers
 from trellis.errors import PreconditionFailed, RangeNotSatisfiable
 from trellis_http.coding import names
 
@@ -31,13 +32,15 @@ def blob_response(
     inline: bool = False,
     last_modified: datetime | None = None,
     cache_control: str = "private, no-cache",
+    tags: Iterable[str] = (),
 ) -> Response:
     """Serve `size` bytes, or the part that the request asks for.
 
     `opener(start, end)` yields the bytes from `start` up to, not including, `end`; it is called
     only when bytes are sent. `etag` (without quotes) changes with every byte of the content.
     `content_type` was decided by the server from the content, never taken from whoever uploaded it;
-    shown in a browser (`inline`) it can run nothing.
+    shown in a browser (`inline`) it can run nothing. With a public `cache_control`, a CDN may keep
+    it until one of the `tags` is invalidated (`Plugin.public_tags`).
     Raises PreconditionFailed (412) and RangeNotSatisfiable (416).
     """
     headers = {
@@ -48,7 +51,9 @@ def blob_response(
         "Content-Security-Policy": "default-src 'none'; sandbox",
         "Content-Disposition": content_disposition(filename, inline=inline),
     }
-    if "public" not in cache_control:
+    if "public" in cache_control:
+        headers |= surrogate_headers(tags)
+    else:
         headers["Vary"] = "Authorization"
     response = Response(status=200, headers=headers, content_type=content_type)
     if last_modified is not None:

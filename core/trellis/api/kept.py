@@ -17,6 +17,7 @@ from trellis.api.declarations import V, declare, declared
 from trellis.api.headers import finish_headers
 from trellis.cache import current_cache
 from trellis.cache.function import key_of, own, owner
+from trellis.cache.in_front import surrogate_headers
 from trellis.cache.shared import READS
 from trellis.contracts import Principal
 from trellis_cache.backend import LONGEST_SECONDS
@@ -123,6 +124,7 @@ def kept_answer(app: Flask, view: Callable[[], Any]) -> Any:
             raise _NotKept(response)
         if isinstance(rule, Public):
             response.headers.setdefault("Cache-Control", "public, no-cache")
+            response.headers.update(surrogate_headers(tags, keeping.seconds))
         finish_headers(response)
         return [list(response.headers), response.get_data(as_text=True)]
 

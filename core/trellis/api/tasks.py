@@ -1,4 +1,4 @@
-"""The upkeep of stored answers."""
+"""The upkeep of answers that are stored, here and in front of us."""
 
 from __future__ import annotations
 
@@ -7,10 +7,18 @@ from sqlalchemy import delete, select
 from trellis.api.idempotency import KEEP_SECONDS
 from trellis.api.models import StoredAnswer
 from trellis.db.clock import database_now
+from trellis.errors import RetryLater, Transient
 from trellis.jobs import task
+from trellis.settings import Settings
 from trellis.unit_of_work import unit_of_work
 
 _BATCH = 5_000
+
+# As many as the strictest of those who sell this take in one call.
+_MOST_TAGS = 30
+_CALL_SECONDS = 10.0
+_BUSY = (429, 503)
+_LONGEST_WAIT_SECONDS = 600
 
 
 @task()
@@ -30,3 +38,36 @@ def purge_answers() -> None:
         )
         if len(forgotten.all()) == _BATCH:
             uow.enqueue("core.purge_answers")
+
+
+@task(time_limit=60.0, priority="high")
+def purge_tags(tags: list[str]) -> None:
+    """Have the CDN forget what carries one of these tags (digests).
+
+    A POST to `cdn_purge_url` names them in JSON and in a header: both ways are in use.
+    """
+    import httpx2  # only where there is a CDN
+
+    core = Settings.current()
+    if core.cdn_purge_url is None:
+        return  # meanwhile there is none
+    headers = {}
+    if core.cdn_purge_header is not None:
+        name, _, value = core.cdn_purge_header.get_secret_value().partition(": ")
+        headers[name] = value
+    with httpx2.Client(timeout=_CALL_SECONDS, headers=headers) as client:
+        for first in range(0, len(tags), _MOST_TAGS):
+            some = tags[first : first + _MOST_TAGS]
+            try:
+                answer = client.post(
+                    core.cdn_purge_url,
+                    json={"tags": some},
+                    headers={"Surrogate-Key": " ".join(some)},
+                )
+            except httpx2.TransportError as error:
+                raise Transient(f"the CDN did not answer ({type(error).__name__})") from None
+            wait = answer.headers.get("Retry-After", "")
+            if answer.status_code in _BUSY and wait.isdecimal():
+                raise RetryLater(min(int(wait), _LONGEST_WAIT_SECONDS))
+            if not answer.is_success:
+                raise Transient(f"the CDN answered {answer.status_code}")

@@ -12,12 +12,15 @@ from trellis.runtime import LoadedPlugin, PersonalDataRooms, Runtime
 def bind(runtime: Runtime, plugin: LoadedPlugin) -> None:
     """Import ``services.py`` and make the providers."""
     room(plugin, "services")
-    declared = {permission.name for permission in plugin.plugin.permissions}
-    foreign = [name for name in declared if not name.startswith(f"{plugin.name}.")]
-    if foreign:
-        raise PluginFaultError(
-            f"permission {foreign[0]!r} does not begin with {plugin.name + '.'!r}"
-        )
+    names = {
+        "permission": [permission.name for permission in plugin.plugin.permissions],
+        "public tag": plugin.plugin.public_tags,
+    }
+    for kind, declared in names.items():
+        for name in declared:
+            if not name.startswith(f"{plugin.name}."):
+                raise PluginFaultError(f"{kind} {name!r} does not begin with {plugin.name + '.'!r}")
+    runtime.public_tags.update(plugin.plugin.public_tags)
     for contract, reference in plugin.plugin.provides.items():
         if contract in runtime.ports:
             other = runtime.providers[contract]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,6 +119,12 @@ def _long_enough(key: SecretStr) -> SecretStr:
 def _host_or_network(value: str) -> str:
     Hosts.of([value])
     return value
+
+
+def _header(header: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[A-Za-z0-9-]+: [!-~]([ -~]*[!-~])?", header.get_secret_value()):
+        raise ValueError("has to be a name, a colon, a space and a value")
+    return header
 
 
 class Settings(_Section):
@@ -251,6 +258,15 @@ class Settings(_Section):
         default=[],
         description="Origins of web pages whose scripts may call the API from a browser, such as "
         "https://app.example.org.",
+    )
+    cdn_purge_url: Annotated[str, AfterValidator(_web_address)] | None = Field(
+        default=None,
+        description="Where a CDN in front is told which tags it has to forget. Unset: it may keep "
+        "nothing that can change.",
+    )
+    cdn_purge_header: Annotated[SecretStr, AfterValidator(_header)] | None = Field(
+        default=None,
+        description="A header of those calls that lets them in, such as `Fastly-Key: …`.",
     )
     outgoing_allow: list[Annotated[str, AfterValidator(_host_or_network)]] = Field(
         default=[],

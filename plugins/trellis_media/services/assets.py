@@ -2,37 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import bindparam, delete, select, update
 
 from trellis.contracts import BlobStore, port
-from trellis.db import Compiled, fetch_one
+from trellis.db import Compiled, Found, fetch_one
 from trellis.errors import NotFound
-from trellis.unit_of_work import unit_of_work
+from trellis.unit_of_work import UnitOfWork, unit_of_work
 from trellis_media.errors import NotReady
-from trellis_media.events import AssetDeleted
-from trellis_media.models import Asset, Usage
+from trellis_media.events import AssetDeleted, AssetShown
+from trellis_media.models import Asset, Usage, Visibility
 from trellis_media.services import quota
 from trellis_media.services.objects import ORIGINAL, delete_objects, object_key
-from trellis_media.services.views import RENDITION_TYPE, tag_of
+from trellis_media.services.views import RENDITION_TYPE, public_tag_of, tag_of
 
-_OWNED = (Asset.id == bindparam("asset_id"), Asset.owner_id == bindparam("owner_id"))
-_ORIGINAL = Compiled(
-    select(Asset.size, Asset.sha256, Asset.content_type, Asset.filename, Asset.created_at).where(
-        *_OWNED
-    )
-)
-_RENDITIONS = Compiled(
-    select(Asset.state, Asset.failure, Asset.filename, Asset.renditions, Asset.processed_at).where(
-        *_OWNED
-    )
-)
+_FACTS = select(
+    Asset.id,
+    Asset.state,
+    Asset.failure,
+    Asset.size,
+    Asset.sha256,
+    Asset.content_type,
+    Asset.filename,
+    Asset.renditions,
+    Asset.created_at,
+    Asset.processed_at,
+).where(Asset.id == bindparam("asset_id"))
+_OWN = Compiled(_FACTS.where(Asset.owner_id == bindparam("owner_id")))
+_PUBLIC = Compiled(_FACTS.where(Asset.visibility == "public"))
 
 
 @dataclass(frozen=True)
@@ -53,31 +56,59 @@ class Blob:
 
 def original(owner_id: UUID, asset_id: UUID) -> Blob:
     """The file as it was uploaded. Raises NotFound."""
-    asset = fetch_one(_ORIGINAL, asset_id=asset_id, owner_id=owner_id)
-    if asset is None:
-        raise NotFound
-    key = object_key(asset_id, ORIGINAL)
-    return Blob(key, *asset)
+    return _blob(fetch_one(_OWN, asset_id=asset_id, owner_id=owner_id), ORIGINAL)
 
 
 def rendition(owner_id: UUID, asset_id: UUID, name: str) -> Blob:
     """A rendition. Raises NotFound, and `NotReady` while, or because, there is none."""
-    asset = fetch_one(_RENDITIONS, asset_id=asset_id, owner_id=owner_id)
+    asset = fetch_one(_OWN, asset_id=asset_id, owner_id=owner_id)
+    if name == ORIGINAL:
+        raise NotFound
+    return _blob(asset, name)
+
+
+def public_blob(asset_id: UUID, name: str) -> Blob:
+    """The original or a rendition of an asset that everybody may see. Raises as `rendition`."""
+    return _blob(fetch_one(_PUBLIC, asset_id=asset_id), name)
+
+
+def _blob(asset: Found | None, name: str) -> Blob:
     if asset is None:
         raise NotFound
+    key = object_key(asset.id, name)
+    if name == ORIGINAL:
+        facts = (asset.size, asset.sha256, asset.content_type, asset.filename, asset.created_at)
+        return Blob(key, *facts)
     if asset.state != "ready":
         raise NotReady(state=asset.state, failure=asset.failure)
-    facts: Mapping[str, Any] | None = asset.renditions.get(name)
-    if facts is None:
+    rendition: Mapping[str, Any] | None = asset.renditions.get(name)
+    if rendition is None:
         raise NotFound
+    filename = f"{PurePosixPath(asset.filename).stem}-{name}.webp"
     return Blob(
-        object_key(asset_id, name),
-        facts["size"],
-        facts["sha256"],
+        key,
+        rendition["size"],
+        rendition["sha256"],
         RENDITION_TYPE,
-        f"{PurePosixPath(asset.filename).stem}-{name}.webp",
+        filename,
         asset.processed_at,
     )
+
+
+def show_to(owner_id: UUID, asset_id: UUID, visibility: Visibility) -> None:
+    """Let everybody see an asset, or its owner alone again. Raises NotFound."""
+    with unit_of_work() as uow:
+        changed = uow.session.execute(
+            update(Asset)
+            .where(Asset.id == asset_id, Asset.owner_id == owner_id)
+            .values(visibility=visibility)
+            .returning(Asset.id)
+            .execution_options(synchronize_session=False)
+        )
+        if changed.first() is None:
+            raise NotFound
+        uow.publish(AssetShown(asset_id, owner_id, visibility))
+        _outdate(uow, owner_id, [asset_id])
 
 
 def delete_asset(owner_id: UUID, asset_id: UUID) -> None:
@@ -95,7 +126,7 @@ def delete_asset(owner_id: UUID, asset_id: UUID) -> None:
         uow.publish(AssetDeleted(asset_id, owner_id))
         # Without a subject: with its owner's erasure it would be dropped, and the bytes would stay.
         uow.enqueue("media.delete_objects", asset_id=str(asset_id))
-        uow.invalidate(tag_of(owner_id))
+        _outdate(uow, owner_id, [asset_id])
 
 
 def erase_user(user_id: UUID) -> Mapping[str, int]:
@@ -112,5 +143,11 @@ def erase_user(user_id: UUID) -> Mapping[str, int]:
         ).all()
         uow.session.execute(delete(Usage).where(Usage.owner_id == user_id))
         objects = sum(delete_objects(asset_id) for asset_id in assets)
-        uow.invalidate(tag_of(user_id))
+        _outdate(uow, user_id, assets)
     return {"assets": len(assets), "objects": objects}
+
+
+def _outdate(uow: UnitOfWork, owner_id: UUID, assets: Iterable[UUID]) -> None:
+    uow.invalidate(tag_of(owner_id))
+    for asset_id in assets:
+        uow.invalidate(public_tag_of(asset_id))

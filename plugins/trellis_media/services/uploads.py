@@ -15,7 +15,7 @@ from trellis.errors import DomainError, Unauthenticated
 from trellis.unit_of_work import unit_of_work
 from trellis_media.errors import AssetTooLarge, TooManyPixels
 from trellis_media.events import AssetUploaded
-from trellis_media.models import Asset
+from trellis_media.models import Asset, Visibility
 from trellis_media.services import quota
 from trellis_media.services.content import Content, identify
 from trellis_media.services.decoding import Decoded
@@ -55,7 +55,9 @@ class _Original:
         }
 
 
-def upload(uploader: Principal, file: BinaryIO, filename: str) -> Mapping[str, Any]:
+def upload(
+    uploader: Principal, file: BinaryIO, filename: str, visibility: Visibility = "private"
+) -> Mapping[str, Any]:
     """Keep a file of the uploader's and have its renditions made; returns the asset.
 
     Raises `UnsupportedContent`, `AssetTooLarge`, `TooManyPixels`, `QuotaExceeded`, and
@@ -69,7 +71,7 @@ def upload(uploader: Principal, file: BinaryIO, filename: str) -> Mapping[str, A
             # anything back after its owner was erased.
             if not port(Identity).is_alive(uploader):
                 raise Unauthenticated
-            asset = Asset(**original.values(uploader.id))
+            asset = Asset(**original.values(uploader.id), visibility=visibility)
             uow.session.add(asset)
             uow.publish(AssetUploaded(asset.id, asset.owner_id))
             uow.enqueue("media.make_renditions", subject=asset.owner_id, asset_id=str(asset.id))

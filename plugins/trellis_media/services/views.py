@@ -14,6 +14,7 @@ from trellis.errors import NotFound
 from trellis.paging import Listing, Page
 from trellis.settings import Settings
 from trellis_media.models import Asset
+from trellis_media.services.objects import ORIGINAL
 
 RENDITION_TYPE = "image/webp"
 
@@ -21,6 +22,7 @@ _SHOWN = select(
     Asset.id,
     Asset.state,
     Asset.failure,
+    Asset.visibility,
     Asset.content_type,
     Asset.filename,
     Asset.size,
@@ -38,6 +40,16 @@ _ASSET = Compiled(_OWNED.where(Asset.id == bindparam("asset_id")))
 def tag_of(owner_id: UUID) -> str:
     """The cache tag of everything that is read of one user's assets."""
     return f"media.assets:{owner_id}"
+
+
+def public_tag_of(asset_id: UUID) -> str:
+    """The tag of what everybody gets of one asset; caches in front of us know it, too."""
+    return f"media.asset:{asset_id}"
+
+
+def address_of(asset_id: UUID) -> str:
+    """Where its owner finds an asset."""
+    return f"{Settings.current().base_url}/v1/media/assets/{asset_id}"
 
 
 def list_assets(owner_id: UUID, *, cursor: str | None, limit: int) -> Page[Mapping[str, Any]]:
@@ -62,11 +74,16 @@ def export_user(user_id: UUID) -> Mapping[str, Any]:
 
 def view(asset: Any) -> dict[str, Any]:
     """An asset, or a row of its columns, as JSON values."""
-    address = f"{Settings.current().base_url}/v1/media/assets/{asset.id}"
+    address = address_of(asset.id)
+    original, renditions = f"{address}/content", f"{address}/renditions"
+    if asset.visibility == "public":
+        renditions = f"{Settings.current().base_url}/v1/media/public/{asset.id}"
+        original = f"{renditions}/{ORIGINAL}"
     return {
         "id": str(asset.id),
         "state": asset.state,
         "failure": asset.failure,
+        "visibility": asset.visibility,
         "content_type": asset.content_type,
         "filename": asset.filename,
         "size": asset.size,
@@ -74,7 +91,7 @@ def view(asset: Any) -> dict[str, Any]:
         "height": asset.height,
         "thumbhash": asset.thumbhash,
         "created_at": utc_text(asset.created_at),
-        "url": f"{address}/content",
+        "url": original,
         "renditions": [
             {
                 "name": name,
@@ -82,7 +99,7 @@ def view(asset: Any) -> dict[str, Any]:
                 "width": facts["width"],
                 "height": facts["height"],
                 "size": facts["size"],
-                "url": f"{address}/renditions/{name}",
+                "url": f"{renditions}/{name}",
             }
             for name, facts in asset.renditions.items()
         ],
