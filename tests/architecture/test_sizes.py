@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 CORE = ROOT / "core/trellis"
 
 MOST_LINES = 400
-MOST_CORE_LINES = 10_500
+MOST_CORE_LINES = 10_600
 BESIDE_THE_CORE = ("cli", "local", "testing")
 SAYS_NOTHING = ("utils", "util", "helpers", "helper", "common", "misc")
 
