@@ -32,6 +32,7 @@ def surrogate_headers(tags: Iterable[str], seconds: int = _LONGEST_SECONDS) -> M
 def known_in_front(tags: Iterable[str]) -> list[str]:
     """Digests of those tags that a CDN knows; none where there is no CDN."""
     current = runtime()
-    if current.settings.core.cdn_purge_url is None:
+    known = [tag for tag in tags if tag.partition(":")[0] in current.public_tags]
+    if not known or current.settings.core.cdn_purge_url is None:
         return []
-    return [digest_of(tag) for tag in tags if tag.partition(":")[0] in current.public_tags]
+    return [digest_of(tag) for tag in known]

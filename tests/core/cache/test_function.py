@@ -49,7 +49,7 @@ def application(broker: Broker, release: str = "1.0") -> Iterator[flask.Flask]:
     """An application, in its context, whose plugin `shop` is this module."""
     app = flask.Flask(__name__)
     shop = SimpleNamespace(name="shop", package=__name__, version=release)
-    app.extensions["trellis"] = SimpleNamespace(plugins={"shop": shop})
+    app.extensions["trellis"] = SimpleNamespace(plugins={"shop": shop}, public_tags=set())
     init_cache(app, broker.url.replace("?db=0", "?db=1"))
     [backend] = app.extensions["cache"].values()
     with backend._write_client, app.app_context():
