@@ -44,6 +44,13 @@ class PhotoUser(TrellisUser):
         files = {"file": ("picture.jpg", self.picture, "image/jpeg")}
         asset = self.call("media_upload_asset", files=files).json()
         self.call("media_get_asset", path={"asset_id": asset["id"]})
+        self.call(
+            "media_update_asset",
+            path={"asset_id": asset["id"]},
+            json={"visibility": "public"},
+            headers={"Content-Type": "application/merge-patch+json"},
+        )
+        self.call("media_get_public", path={"asset_id": asset["id"], "name": "original"})
         self.call("media_delete_asset", path={"asset_id": asset["id"]})
 
     def _album(self) -> list[dict[str, Any]]:

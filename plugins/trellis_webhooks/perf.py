@@ -33,6 +33,11 @@ class WebhookKeeper(OperatorUser):
     @task
     def set_one_up(self) -> None:
         endpoint = {"endpoint_id": self.call("webhooks_create_endpoint", json=_NEW).json()["id"]}
-        self.call("webhooks_update_endpoint", path=endpoint, json={"description": "Load"})
+        self.call(
+            "webhooks_update_endpoint",
+            path=endpoint,
+            json={"description": "Load"},
+            headers={"Content-Type": "application/merge-patch+json"},
+        )
         self.call("webhooks_rotate_secret", path=endpoint, json={"overlap_hours": 1})
         self.call("webhooks_delete_endpoint", path=endpoint)
