@@ -56,7 +56,8 @@ class _Stderr(logging.StreamHandler[TextIO]):
     def handle(self, record: logging.LogRecord) -> bool:
         """Write a line, and what was left to this thread meanwhile."""
         handled = super().handle(record)  # under the lock
-        self._write()
+        with suppress(OSError, ValueError):  # nobody reads it any more
+            self._write()
         return handled
 
     def emit(self, record: logging.LogRecord) -> None:

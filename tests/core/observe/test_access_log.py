@@ -105,6 +105,26 @@ def test_nobody_waits_for_the_thread_that_writes_and_no_line_is_lost(
     assert [line["status"] for line in others] == list(range(100))
 
 
+class Gone(io.StringIO):
+    """Nobody reads it any more, and who had the lock is told so while others have a line, too."""
+
+    def write(self, text: str) -> int:
+        other = threading.Thread(target=log_request, args=[{}], kwargs={"quiet": False, **FIELDS})
+        other.start()
+        other.join(PATIENCE)
+        raise BrokenPipeError
+
+
+def test_whoever_logs_is_not_told_that_nobody_reads_what_others_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bare_root(monkeypatch)
+    configure_logging("info", "json")
+    monkeypatch.setattr("logging.raiseExceptions", False)
+    monkeypatch.setattr("sys.stderr", Gone())
+    structlog.get_logger("gone").info("first")
+
+
 def test_whoever_logs_is_not_told_that_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     bare_root(monkeypatch)
     configure_logging("info", "json")
