@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from trellis.cache import current_cache
-from trellis.cache.in_front import known_in_front
+from trellis.cache.in_front import purges
 from trellis.db.transaction import Transaction, current_transaction
 from trellis.entries import append
 from trellis.errors import CommittedRefusal
@@ -146,8 +146,11 @@ class UnitOfWork:
     def _commit(self) -> None:
         if self._broken:
             raise RuntimeError(_BROKEN)
-        for delay in _PURGE_SECONDS if (purged := known_in_front(dict(self._stale))) else ():
-            self._work.append(OutboxRecord.of("core.purge_tags", {"tags": purged}, delay))
+        for tags in purges(dict(self._stale)):
+            self._work.extend(
+                OutboxRecord.of("core.purge_tags", {"tags": tags}, delay)
+                for delay in _PURGE_SECONDS
+            )
         if self._stale:
             self._outdated = record_of([digest_of(tag) for tag in dict(self._stale)])
         told = [*self._events, self._outdated] if self._outdated is not None else self._events

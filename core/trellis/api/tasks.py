@@ -14,8 +14,6 @@ from trellis.unit_of_work import unit_of_work
 
 _BATCH = 5_000
 
-# As many as the strictest of those who sell this take in one call.
-_MOST_TAGS = 30
 _CALL_SECONDS = 10.0
 _BUSY = (429, 503)
 _LONGEST_WAIT_SECONDS = 600
@@ -51,23 +49,18 @@ def purge_tags(tags: list[str]) -> None:
     core = Settings.current()
     if core.cdn_purge_url is None:
         return  # meanwhile there is none
-    headers = {}
+    headers = {"Surrogate-Key": " ".join(tags)}
     if core.cdn_purge_header is not None:
         name, _, value = core.cdn_purge_header.get_secret_value().partition(": ")
         headers[name] = value
-    with httpx2.Client(timeout=_CALL_SECONDS, headers=headers) as client:
-        for first in range(0, len(tags), _MOST_TAGS):
-            some = tags[first : first + _MOST_TAGS]
-            try:
-                answer = client.post(
-                    core.cdn_purge_url,
-                    json={"tags": some},
-                    headers={"Surrogate-Key": " ".join(some)},
-                )
-            except httpx2.TransportError as error:
-                raise Transient(f"the CDN did not answer ({type(error).__name__})") from None
-            wait = answer.headers.get("Retry-After", "")
-            if answer.status_code in _BUSY and wait.isdecimal():
-                raise RetryLater(min(int(wait), _LONGEST_WAIT_SECONDS))
-            if not answer.is_success:
-                raise Transient(f"the CDN answered {answer.status_code}")
+    try:
+        answer = httpx2.post(
+            core.cdn_purge_url, json={"tags": tags}, headers=headers, timeout=_CALL_SECONDS
+        )
+    except httpx2.TransportError as error:
+        raise Transient(f"the CDN did not answer ({type(error).__name__})") from None
+    wait = answer.headers.get("Retry-After", "")
+    if answer.status_code in _BUSY and wait.isdecimal():
+        raise RetryLater(min(int(wait), _LONGEST_WAIT_SECONDS))
+    if not answer.is_success:
+        raise Transient(f"the CDN answered {answer.status_code}")

@@ -12,6 +12,8 @@ from trellis_cache.tags import digest_of
 
 # What a CDN that can be told to forget keeps at most.
 _LONGEST_SECONDS = 365 * 24 * 3600
+# As many as the strictest of those who sell this take in one call.
+_MOST_TAGS = 30
 
 
 def surrogate_headers(tags: Iterable[str], seconds: int = _LONGEST_SECONDS) -> Mapping[str, str]:
@@ -21,7 +23,7 @@ def surrogate_headers(tags: Iterable[str], seconds: int = _LONGEST_SECONDS) -> M
     that is not known there. RFC 9213; the keys as Fastly, Varnish and others read them.
     """
     tags = list(tags)
-    if not tags or known_in_front(tags) != [digest_of(tag) for tag in tags]:
+    if not tags or _known(tags) != [digest_of(tag) for tag in tags]:
         return {}
     return {
         "CDN-Cache-Control": f"public, max-age={seconds}",
@@ -29,7 +31,13 @@ def surrogate_headers(tags: Iterable[str], seconds: int = _LONGEST_SECONDS) -> M
     }
 
 
-def known_in_front(tags: Iterable[str]) -> list[str]:
+def purges(tags: Iterable[str]) -> list[list[str]]:
+    """What a CDN has to forget with these tags, a call each."""
+    known = _known(tags)
+    return [known[first : first + _MOST_TAGS] for first in range(0, len(known), _MOST_TAGS)]
+
+
+def _known(tags: Iterable[str]) -> list[str]:
     """Digests of those tags that a CDN knows; none where there is no CDN."""
     current = runtime()
     known = [tag for tag in tags if tag.partition(":")[0] in current.public_tags]

@@ -108,7 +108,8 @@ def show_to(owner_id: UUID, asset_id: UUID, visibility: Visibility) -> None:
         if changed.first() is None:
             raise NotFound
         uow.publish(AssetShown(asset_id, owner_id, visibility))
-        _outdate(uow, owner_id, [asset_id])
+        uow.invalidate(tag_of(owner_id))
+        uow.invalidate(public_tag_of(asset_id))
 
 
 def delete_asset(owner_id: UUID, asset_id: UUID) -> None:
@@ -117,7 +118,7 @@ def delete_asset(owner_id: UUID, asset_id: UUID) -> None:
         deleted = uow.session.execute(
             delete(Asset)
             .where(Asset.id == asset_id, Asset.owner_id == owner_id)
-            .returning(Asset.size)
+            .returning(Asset.id, Asset.size, Asset.visibility)
             .execution_options(synchronize_session=False)
         ).first()
         if deleted is None:
@@ -126,7 +127,7 @@ def delete_asset(owner_id: UUID, asset_id: UUID) -> None:
         uow.publish(AssetDeleted(asset_id, owner_id))
         # Without a subject: with its owner's erasure it would be dropped, and the bytes would stay.
         uow.enqueue("media.delete_objects", asset_id=str(asset_id))
-        _outdate(uow, owner_id, [asset_id])
+        _outdate(uow, owner_id, [deleted])
 
 
 def erase_user(user_id: UUID) -> Mapping[str, int]:
@@ -135,19 +136,20 @@ def erase_user(user_id: UUID) -> Mapping[str, int]:
     Rows first: a task that is making renditions then finds none, and deletes what it wrote.
     """
     with unit_of_work() as uow:
-        assets = uow.session.scalars(
+        assets = uow.session.execute(
             delete(Asset)
             .where(Asset.owner_id == user_id)
-            .returning(Asset.id)
+            .returning(Asset.id, Asset.visibility)
             .execution_options(synchronize_session=False)
         ).all()
         uow.session.execute(delete(Usage).where(Usage.owner_id == user_id))
-        objects = sum(delete_objects(asset_id) for asset_id in assets)
+        objects = sum(delete_objects(asset.id) for asset in assets)
         _outdate(uow, user_id, assets)
     return {"assets": len(assets), "objects": objects}
 
 
-def _outdate(uow: UnitOfWork, owner_id: UUID, assets: Iterable[UUID]) -> None:
+def _outdate(uow: UnitOfWork, owner_id: UUID, gone: Iterable[Found]) -> None:
     uow.invalidate(tag_of(owner_id))
-    for asset_id in assets:
-        uow.invalidate(public_tag_of(asset_id))
+    for asset in gone:
+        if asset.visibility == "public":
+            uow.invalidate(public_tag_of(asset.id))

@@ -15,8 +15,10 @@ from tests.plugins.webhooks.receiver import Receiver
 
 from trellis.db import new_id
 from trellis.testing import Scenario
+from trellis.unit_of_work import unit_of_work
 from trellis_cache.tags import digest_of
-from trellis_media.factories import picture
+from trellis_media.factories import make_assets, picture
+from trellis_media.services import erase_user, show_to
 
 ASSETS = "/v1/media/assets"
 PUBLIC = "/v1/media/public"
@@ -179,16 +181,34 @@ def test_nothing_of_private_pictures_is_told_in_front(
     assert told.calls == []
 
 
-def test_deleting_a_picture_is_told_in_front(
-    check: Check, told: Receiver, me: Headers, asset_id: str, run_tasks: RunTasks
+@pytest.mark.parametrize("visibility", ["private", "public"])
+def test_deleting_what_was_public_is_told_in_front(
+    check: Check, told: Receiver, me: Headers, show: Callable[..., Any], visibility: str
 ) -> None:
-    tasks = ("media.delete_objects", PURGE, PURGE)
-    deleted = Scenario("DELETE", f"{ASSETS}/{asset_id}", 204, me, tasks=tasks)
+    path = f"{ASSETS}/{show(visibility, tasks=(PURGE, PURGE))['id']}"
+    purges = (PURGE, PURGE) if visibility == "public" else ()
+    deleted = Scenario("DELETE", path, 204, me, tasks=("media.delete_objects", *purges))
     check(replace(deleted, events=("media.asset_deleted/1",)))
+
+
+def test_what_many_pictures_of_somebody_leave_in_front_is_told_in_bounded_calls(
+    app: Flask, told: Receiver, run_tasks: RunTasks
+) -> None:
+    person = new_id()
+    with app.app_context():
+        made = make_assets(person, 70)
+        for asset_id in made:
+            show_to(person, asset_id, "public")
+        run_tasks()
+        told.calls.clear()
+        with unit_of_work():
+            erase_user(person)
     run_tasks()
-    assert [call.headers["surrogate-key"] for call in told.calls] == [
-        digest_of(f"media.asset:{asset_id}")
-    ]
+    calls = [json.loads(call.body)["tags"] for call in told.calls]
+    assert sorted(map(len, calls)) == [10, 30, 30]
+    assert {tag for tags in calls for tag in tags} == {
+        digest_of(f"media.asset:{asset_id}") for asset_id in made
+    }
 
 
 @pytest.mark.parametrize(("status", "headers"), [(500, {}), (401, {}), (429, {"Retry-After": "7"})])
