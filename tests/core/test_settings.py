@@ -103,6 +103,9 @@ class TestDefaults:
         [
             {"TRELLIS_PUBLIC_URL": "api.example.org"},
             {"TRELLIS_PUBLIC_URL": "ftp://api.example.org"},
+            {"TRELLIS_CDN_PURGE_URL": "cdn.example.org"},
+            {"TRELLIS_CDN_PURGE_HEADER": "no-value"},
+            {"TRELLIS_CDN_PURGE_HEADER": "Key: split\r\nOther: x"},
             {"TRELLIS_DATABASE_URL": "mysql://db"},
             {"TRELLIS_REDIS_URL": "localhost:6379"},
             {"TRELLIS_PORT": "65536"},

@@ -114,7 +114,8 @@ def kept_answer(app: Flask, view: Callable[[], Any]) -> Any:
     rule = access_rule(function, request.method)
     assert rule is not None
     scope, release = owner(function.__module__)
-    tags = own(scope, keeping.tags(caller, **(request.view_args or {})))
+    named = list(keeping.tags(caller, **(request.view_args or {})))
+    tags = own(scope, named)
     depends_on = None if keeping.shared else caller
     target = target_of(request.environ)
 
@@ -124,7 +125,7 @@ def kept_answer(app: Flask, view: Callable[[], Any]) -> Any:
             raise _NotKept(response)
         if isinstance(rule, Public):
             response.headers.setdefault("Cache-Control", "public, no-cache")
-            response.headers.update(surrogate_headers(tags, keeping.seconds))
+            response.headers.update(surrogate_headers(named, keeping.seconds))
         finish_headers(response)
         return [list(response.headers), response.get_data(as_text=True)]
 

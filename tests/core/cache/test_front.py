@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from tests.processes import until
 from werkzeug.test import TestResponse
 
 from trellis_auth import factories as auth
+from trellis_cache.tags import digest_of
 from trellis_notifications import factories as notifications
 from trellis_notifications import services
 
@@ -200,6 +202,22 @@ def test_public_answers_are_shared_by_all(nodes: Pair, ada: Person) -> None:
     assert by_view.headers["Cache-Control"].startswith("public")
     for headers in ({}, ada.headers, {"Authorization": "Bearer nonsense"}):
         assert get_before_flask(one, KEYS, headers).data == by_view.data
+
+
+def test_a_public_answer_is_kept_in_front_for_as_long_as_here(
+    nodes: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _ = nodes
+    runtime = one.app.extensions["trellis"]
+    core = runtime.settings.core.model_copy(update={"cdn_purge_url": "https://cdn.example.org"})
+    monkeypatch.setattr(runtime, "settings", replace(runtime.settings, core=core))
+    assert "Surrogate-Key" not in get(one, f"{KEYS}?a").headers  # nobody said that it may be known
+    monkeypatch.setattr(runtime, "public_tags", {"auth.keys"})
+    by_view = get(one, f"{KEYS}?b")
+    assert by_view.headers["Surrogate-Key"] == digest_of("auth.keys")
+    assert by_view.headers["CDN-Cache-Control"].startswith("public, max-age=")
+    kept = get_before_flask(one, f"{KEYS}?b", {})
+    assert kept.headers["Surrogate-Key"] == by_view.headers["Surrogate-Key"]
 
 
 def test_e14_a_process_that_hears_nothing_gives_nothing_before_flask(

@@ -113,6 +113,11 @@ FAULTS = [
         "permission 'media.all' does not begin with 'greedy.'",
     ),
     Fault(
+        Written("loud", 'public_tags = ("media.asset",)'),
+        "services",
+        "public tag 'media.asset' does not begin with 'loud.'",
+    ),
+    Fault(
         Written(
             "forgetful", 'personal_data = PersonalData(export="services:a", erase="services:b")'
         ),
