@@ -15,8 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -241,3 +241,14 @@ class Trellis:
             "SELECT task, due_at, leased_until, fence, error, dead_at FROM core_outbox"
             " WHERE done_at IS NULL"
         )
+
+
+@contextmanager
+def serving(directory: Path, environ: Mapping[str, str] | None = None) -> Iterator[Trellis]:
+    """One that is started for the block, and leaves nothing behind."""
+    trellis = Trellis(directory, environ)
+    try:
+        trellis.start()
+        yield trellis
+    finally:
+        trellis.clean_up()

@@ -6,17 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 from tests.phones import Phones
-from tests.processes import Trellis
+from tests.processes import Trellis, serving
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trellis]:
-    trellis = Trellis(tmp_path_factory.mktemp("journey"))
-    try:
-        trellis.start()
+    with serving(tmp_path_factory.mktemp("journey")) as trellis:
         yield trellis
-    finally:
-        trellis.clean_up()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from tests.phones import Phones, refused
-from tests.processes import PATIENCE, Trellis, until
+from tests.processes import PATIENCE, Trellis, serving, until
 from tests.production.s3 import S3
 from tests.proxy import Proxy
 
@@ -19,12 +19,8 @@ from trellis_demo.phone import PHOTO, Phone
 
 @pytest.fixture
 def laptop(s3: S3, proxy: Proxy, tmp_path: Path) -> Iterator[Trellis]:
-    laptop = Trellis(tmp_path, s3.environ(prefix="app", port=proxy.port))
-    try:
-        laptop.start()
+    with serving(tmp_path, s3.environ(prefix="app", port=proxy.port)) as laptop:
         yield laptop
-    finally:
-        laptop.clean_up()
 
 
 @pytest.fixture

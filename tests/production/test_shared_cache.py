@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 from tests.phones import Phones
-from tests.processes import PATIENCE, Trellis
+from tests.processes import PATIENCE, Trellis, serving
 from tests.production import nginx
 from tests.production.nginx import Nginx
 
@@ -20,12 +20,8 @@ pytestmark = nginx.needed
 
 @pytest.fixture(scope="module")
 def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trellis]:
-    laptop = Trellis(tmp_path_factory.mktemp("laptop"))
-    try:
-        laptop.start()
+    with serving(tmp_path_factory.mktemp("laptop")) as laptop:
         yield laptop
-    finally:
-        laptop.clean_up()
 
 
 @pytest.fixture
